@@ -1,0 +1,172 @@
+/*  admission.c - what a SUBMIT gets: a place, or a REJECT that says why and for how long
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "core/manager_private.h"
+#include "core/place.h"
+
+#include "base/check.h"
+
+/*  Milliseconds after which another try is worth it: the time in which as many places come free as
+ *  this client holds tasks, one at least. */
+static uint32_t
+retry_after_ms (const dn_manager_t *self, uint32_t service, uint32_t held)
+{
+    uint32_t retry_max_ms = self->config.retry_max_ms;
+    double mean_us = service == DN_SERVICE_NONE ? 0 : dn_services_mean_us (self->services, service);
+    if (mean_us <= 0)
+        return DN_RETRY_UNKNOWN_MS < retry_max_ms ? DN_RETRY_UNKNOWN_MS : retry_max_ms;
+    double slots = self->slots ? self->slots : 1;
+    double after_ms = mean_us * (held + 1.0) / slots / 1000;
+    if (after_ms < 1)
+        return 1;
+    return after_ms < retry_max_ms ? (uint32_t) after_ms : retry_max_ms;
+}
+
+static void
+reject (dn_manager_t *self, dn_link_t link, const dn_submit_t *submit, denim_reason_t reason,
+        uint32_t retry_ms, dn_effects_t *fx)
+{
+    self->counters.rejected[reason]++;
+    dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_REJECT);
+    row->to = link;
+    row->reason = (uint8_t) reason;
+    dn_reject_t *msg = &row->msg.u.reject;
+    msg->seq = submit->seq;
+    msg->attempt = submit->attempt;
+    msg->try_no = submit->try_no;
+    msg->reason = (uint8_t) reason;
+    msg->retry_after_ms = retry_ms;
+    if (reason == DENIM_REASON_NO_SERVICE) {
+        dn_services_nearest (self->services, submit->service, self->text, sizeof self->text);
+        msg->text = dn_str (self->text);
+    }
+}
+
+void
+dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *task,
+                   denim_reason_t reason, dn_effects_t *fx)
+{
+    if (!client || !client->link)
+        return;
+    dn_submit_t submit = {.seq = task->seq, .attempt = task->attempt, .try_no = task->try_no};
+    reject (self, client->link, &submit, reason, retry_after_ms (self, task->service, 0), fx);
+}
+
+/*  The worker that takes a task of this service, or NULL; *reason then says why. */
+static dn_peer_t *
+choose (const dn_manager_t *self, uint32_t service, denim_reason_t *reason)
+{
+    double mean_us = dn_services_mean_us (self->services, service);
+    dn_peer_t *best = NULL;
+    dn_candidate_t best_place = {0};
+    bool somebody = false;
+    uint32_t number = 0, found;
+    while ((found = dn_services_next_worker (self->services, service, &number)) != DN_SERVICE_NONE) {
+        dn_peer_t *worker = dn_peers_worker (self->peers, found);
+        if (!dn_manager_ready (self, worker))
+            continue;
+        somebody = true;
+        const dn_worker_part_t *part = &worker->u.worker;
+        dn_candidate_t place = {part->slots, part->standby, worker->tasks_count};
+        if (part->refused || !dn_place_room (&place, mean_us)
+            || (best && !dn_place_better (&place, &best_place)))
+            continue;
+        best = worker;
+        best_place = place;
+    }
+    *reason = somebody ? DENIM_REASON_BUSY : DENIM_REASON_NO_WORKER;
+    return best;
+}
+
+/*  A SUBMIT whose record exists attaches to it: only the answer is given again. */
+static void
+attach (dn_manager_t *self, const dn_submit_t *submit, dn_task_t *task, dn_effects_t *fx)
+{
+    task->try_no = submit->try_no;
+    if (task->state == DN_TASK_PLACED)
+        dn_manager_known (self, task, submit->try_no, fx);
+    else if (task->state == DN_TASK_LOST)
+        dn_manager_lose (self, task, task->reason, fx);
+}
+
+static bool
+over_share (const dn_manager_t *self, const dn_peer_t *client)
+{
+    if (client->tasks_count >= DN_CLIENT_TASKS_MAX)
+        return true;
+    uint64_t share = self->config.client_share;
+    return share && client->tasks_count * 100ull >= share * self->slots && client->tasks_count > 0;
+}
+
+/*  Why this task gets no place before workers are looked at; NONE: it may. */
+static denim_reason_t
+refusal (const dn_manager_t *self, const dn_manager_event_t *in, const dn_peer_t *client,
+         uint32_t service)
+{
+    if (in->payload_bytes > self->config.payload_max)
+        return DENIM_REASON_TOO_LARGE;
+    if (self->draining)
+        return DENIM_REASON_DRAINING;
+    if (service == DN_SERVICE_NONE)
+        return DENIM_REASON_NO_SERVICE;
+    if (over_share (self, client))
+        return DENIM_REASON_OVER_SHARE;
+    if (dn_tasks_count (self->tasks) == dn_tasks_max (self->tasks))
+        return DENIM_REASON_FULL;
+    return DENIM_REASON_NONE;
+}
+
+static void
+place (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *client, dn_peer_t *worker,
+       uint32_t service, dn_effects_t *fx)
+{
+    const dn_submit_t *submit = &in->msg->u.submit;
+    dn_task_t *task = dn_tasks_place (self->tasks, client, worker, &client->session, submit->seq,
+                                      submit->attempt, in->now_ms);
+    dn_check (task != NULL);
+    task->try_no = submit->try_no;
+    task->service = service;
+    task->finish = submit->flags & 2;
+    self->places++;
+    self->counters.placed++;
+    dn_services_get (self->services, service)->placed++;
+
+    dn_effect_t *row = dn_fx_msg (fx, DN_FX_FORWARD, DN_MSG_RUN);
+    row->to = worker->link;
+    row->handle = task->self;
+    row->msg.u.run.session = client->session;
+    row->msg.u.run.attempt = submit->attempt;
+    row->msg.u.run.submit = in->header;
+    if (in->payload_bytes >= DN_KNOWN_BYTES)
+        dn_manager_known (self, task, submit->try_no, fx);
+}
+
+void
+dn_manager_on_submit (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *from,
+                      dn_effects_t *fx)
+{
+    const dn_submit_t *submit = &in->msg->u.submit;
+    self->counters.submitted++;
+    from->u.client.waiting = submit->held;
+    dn_task_t *before = submit->attempt > 1 ? dn_tasks_find (self->tasks, &from->session, submit->seq,
+                                                             (uint16_t) (submit->attempt - 1))
+                                            : NULL;
+    if (before)
+        dn_manager_settle (self, before);
+    dn_task_t *task = dn_tasks_find (self->tasks, &from->session, submit->seq, submit->attempt);
+    if (task) {
+        attach (self, submit, task, fx);
+        return;
+    }
+
+    uint32_t service = dn_services_find (self->services, submit->service);
+    if (service != DN_SERVICE_NONE && submit->try_no <= 1)
+        dn_services_get (self->services, service)->arrivals++;
+    denim_reason_t reason = refusal (self, in, from, service);
+    dn_peer_t *worker = reason ? NULL : choose (self, service, &reason);
+    if (worker)
+        place (self, in, from, worker, service, fx);
+    else
+        reject (self, in->link, submit, reason, retry_after_ms (self, service, submit->held), fx);
+}

@@ -1,0 +1,28 @@
+/*  place.c - which worker takes a task
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "core/place.h"
+
+uint32_t
+dn_place_standby (const dn_candidate_t *worker, double mean_us)
+{
+    if (mean_us <= 0)
+        return 0;
+    double tasks = (double) DN_STANDBY_WORK_US * worker->slots / mean_us;
+    return tasks < worker->standby_max ? (uint32_t) tasks : worker->standby_max;
+}
+
+bool
+dn_place_better (const dn_candidate_t *a, const dn_candidate_t *b)
+{
+    /* placed / slots, compared without a division; a free slot is always below 1 */
+    return (uint64_t) a->placed * b->slots < (uint64_t) b->placed * a->slots;
+}
+
+bool
+dn_place_room (const dn_candidate_t *worker, double mean_us)
+{
+    return worker->placed < worker->slots
+           || worker->placed - worker->slots < dn_place_standby (worker, mean_us);
+}
