@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MPL-2.0
 # Copyright the denim authors
 #
-# denim's one makefile; `make help` lists what it can do. Sources are found by wildcard, so a new file
-# in a known folder is built without a word here. Everything that is built goes to $(BUILD):
+# denim's one makefile; `make help` lists what it can do. Sources are found by wildcard, so a new
+# file in a known folder is built without a word here. Everything that is built goes to $(BUILD):
 #
 #   bin/       denimd denim-worker denim-slot denim
 #   lib/       libdenim.a libdenim.so
@@ -11,8 +11,8 @@
 #   bench/     benchmark programs
 #   obj/       objects, and the archives that only this file links
 #
-# Variables for the command line: BUILD, PYTHON (CPython 3.11 or newer), CC, CFLAGS (default -O2 -g),
-# CPPFLAGS, LDFLAGS, ARGS (handed to pytest), DESTDIR, PREFIX, V=1 (print whole commands).
+# Variables for the command line: BUILD, PYTHON (CPython 3.11 or newer), CC, CFLAGS (default
+# -O2 -g), CPPFLAGS, LDFLAGS, ARGS (handed to pytest), DESTDIR, PREFIX, V=1 (print whole commands).
 
 BUILD      ?= build
 PYTHON     ?= /usr/bin/python3
@@ -101,14 +101,15 @@ bench_src   := $(wildcard tests/bench/*.c)
 python_files := $(wildcard python/denim/*.py python/denim/*.pyi python/denim/py.typed)
 pytests = $(foreach dir,$(1),$(wildcard $(dir)/test_*.py $(dir)/*_test.py $(dir)/*/test_*.py))
 
-# libdn.a is the floors below the faces; libfull.a has libdenim's objects with it and is for those that
-# are built here: in the public libdenim.a nothing but denim_* can be seen.
+# libdn.a is the floors below the faces; libfull.a has libdenim's objects with it and is for those
+# that are built here: in the public libdenim.a nothing but denim_* can be seen.
 DN_LIB   := $(if $(dn_src),$(OBJ)/libdn.a)
 FULL_LIB := $(if $(lib_src),$(OBJ)/libfull.a,$(DN_LIB))
 
 SO_FILE := libdenim.so.$(VERSION)
 LIBRARIES := $(if $(lib_src),$(BUILD)/lib/libdenim.a $(BUILD)/lib/libdenim.so)
-PROGRAMS  := $(patsubst bin/%.c,$(BUILD)/bin/%,$(daemon_src) $(host_src) $(filter bin/%,$(cli_src)))
+PROGRAMS  := $(patsubst bin/%.c,$(BUILD)/bin/%,$(daemon_src) $(host_src) \
+	$(filter bin/%,$(cli_src)))
 CHANNEL   := $(if $(slot_src),$(BUILD)/python/denim/_channel.abi3.so)
 EXTENSION := $(if $(filter python/denim/_denim.c,$(ext_src)),$(BUILD)/python/denim/_denim.abi3.so)
 PACKAGE   := $(addprefix $(BUILD)/,$(python_files)) $(CHANNEL) $(EXTENSION)
@@ -154,7 +155,7 @@ $(OBJ)/libdn.a: $(call objects,$(dn_src))
 $(OBJ)/libfull.a: $(call objects,$(lib_src) $(dn_src))
 	$(archive)
 
-# One object with its hidden names made local: a program that links libdenim.a may have a dn_log too.
+# One object with its hidden names made local: who links libdenim.a may have a dn_log too.
 $(OBJ)/libdenim.o: $(call objects,$(lib_src) $(dn_src))
 	$(Q)$(LD) -r -o $@ $^
 	$(Q)$(OBJCOPY) --localize-hidden $@
@@ -198,13 +199,17 @@ $(BUILD)/python/denim/%: python/denim/%
 	@echo "COPY  $<"
 	@cp $< $@
 
-# Unit tests see the internal names; those that begin with test_lib have the client library as well.
-helper_obj := $(call objects,$(helper_src))
+# Unit tests see the internal names; those that begin with test_lib have the client library too.
+# Other C files beside them are helpers, and each program takes those that it calls.
+HELPERS := $(if $(helper_src),$(OBJ)/libunit.a)
+$(OBJ)/libunit.a: $(call objects,$(helper_src))
+	$(archive)
+
 unit_lib  := $(filter $(BUILD)/tests/test_lib%,$(UNIT))
 unit_rest := $(filter-out $(unit_lib),$(UNIT))
-$(unit_lib): $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(helper_obj) $(FULL_LIB)
+$(unit_lib): $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(HELPERS) $(FULL_LIB)
 	$(link) -lcmocka $(PKG_LIBS)
-$(unit_rest): $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(helper_obj) $(DN_LIB)
+$(unit_rest): $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(HELPERS) $(DN_LIB)
 	$(link) -lcmocka $(PKG_LIBS)
 
 $(BUILD)/tests/system/%: $(OBJ)/tests/system/%.o $(FULL_LIB)
@@ -228,13 +233,15 @@ $(BUILD)/bench/%: $(OBJ)/tests/bench/%.o $(FULL_LIB)
 #   DENIM_TEST_ASAN=1    only in a build with the address sanitizer, and with it:
 #   DENIM_TEST_PRELOAD   what a foreign Python must have in LD_PRELOAD to load denim's extensions
 #   LD_PRELOAD           the same, for pytest itself
-#   ASAN_OPTIONS         no leak check and no signal handlers, for pytest itself and Python below it
+#   ASAN_OPTIONS         no leak check, no signal handlers, for pytest itself and Python below it
 #
 # The last two are for processes that hold Python. Who starts a C program (denimd, denim-worker,
 # denim) takes LD_PRELOAD and ASAN_OPTIONS out of its environment, so that its leaks are found;
-# denim-slot, which denim-worker starts, holds Python and carries its own options (tests/asan_slot.c).
-# libstdc++ is in the list because the sanitizer must find C++'s throw, which libzmq brings, at start.
-PRELOAD = $(shell $(CC) -print-file-name=libasan.so):$(shell $(CC) -print-file-name=libstdc++.so.6)
+# denim-slot, which denim-worker starts, holds Python and carries its own options, those of
+# tests/asan_slot.c. libstdc++ is in the list because the sanitizer looks for C++'s throw, which
+# libzmq brings, when it starts.
+file_of_cc = $(shell $(CC) -print-file-name=$(1))
+PRELOAD = $(call file_of_cc,libasan.so):$(call file_of_cc,libstdc++.so.6)
 PYTHON_ASAN_OPTIONS := detect_leaks=0:handle_segv=0:handle_abort=0:handle_sigbus=0:$\
 	handle_sigfpe=0:handle_sigill=0
 TEST_ENV = PYTHONPATH='$(abspath $(BUILD)/python)' DENIM_BIN='$(abspath $(BUILD)/bin)' \
@@ -262,7 +269,7 @@ deps: ## install the Debian packages that are missing (needs root or sudo only t
 
 demo: ## a small cluster on this machine, from nothing, in a minute
 	@tests/deps demo
-	@$(MAKE) all
+	@$(MAKE) -s all
 	@PYTHONPATH='$(abspath $(BUILD)/python)' DENIM_BIN='$(abspath $(BUILD)/bin)' \
 		$(PYTHON) docs/examples/demo.py
 
@@ -307,7 +314,8 @@ run-cov: all $(UNIT) $(SYSTEM)
 	@find $(OBJ) -name '*.gcda' -exec $(GCOV) -n {} + 2>/dev/null | awk -F"'" ' \
 		/^File/ { file = $$2; wanted = file ~ /^(src|bin|python)\/.*\.c$$/ } \
 		/^Lines executed/ && wanted { \
-			split($$0, part, /[:%]| of /); lines += part[4]; run += part[2] * part[4] / 100; \
+			split($$0, part, /[:%]| of /); \
+			lines += part[4]; run += part[2] * part[4] / 100; \
 			printf "%6.1f %%  %5d  %s\n", part[2], part[4], file; wanted = 0 } \
 		END { if (lines) printf "%6.1f %%  %5d  total\n", 100 * run / lines, lines }' \
 		| sort -k4

@@ -9,9 +9,11 @@
  *  is what you must not, and lasts until the object it came from is destroyed. Strings are UTF-8.
  *
  *  Threads: every function of a client may be called from any thread at the same time, except
- *  denim_client_destroy, after which no other call may be made. A reply belongs to one thread at a
- *  time. The library never exits, prints, forks or touches signals. A client made before a fork is
- *  refused in the child (DENIM_ERR_FORKED): make a new one there.
+ *  denim_client_destroy, after which no other call may be made (denim_client_close first, if others
+ *  may be waiting). A reply belongs to one thread at a time. The library never exits, prints, forks
+ *  or touches signals, and calls nobody back: it has one thread of its own for each connection, and
+ *  ZeroMQ another. A client made before a fork is refused in the child (DENIM_ERR_FORKED): make a new
+ *  one there.
  *
  *  Copyright (c) the denim authors. This Source Code Form is subject to the terms of the Mozilla
  *  Public License, v. 2.0. If a copy of the MPL was not distributed with this file, You can obtain
@@ -112,7 +114,8 @@ typedef enum { DENIM_PRIORITY_HIGH = 0, DENIM_PRIORITY_NORMAL = 1, DENIM_PRIORIT
     X (-7, TIMEOUT, "not within the time given")                                                   \
     X (-8, MEMORY, "out of memory or of descriptors")                                              \
     X (-9, ENCODE, "the arguments cannot be written as JSON")                                      \
-    X (-10, INTERRUPTED, "the caller asked to stop waiting")
+    X (-10, INTERRUPTED, "the caller asked to stop waiting")                                       \
+    X (-11, UNAVAILABLE, "no manager was reached within the time given")
 
 typedef enum {
 #define X(number, name, text) DENIM_ERR_##name = number,
@@ -163,11 +166,17 @@ DENIM_EXPORT denim_client_t *denim_client_new (const char *address, int *error);
  *  memory or descriptors are short. The connection lives until its last handle is destroyed. */
 DENIM_EXPORT denim_client_t *denim_client_dup (denim_client_t *self);
 
-/*  Take the handle; with the last one, outstanding calls are cancelled, waiting threads return. */
+/*  End the calls of this handle as CANCELLED at once (the manager is told), and let every thread that
+ *  waits in it return. Answers can still be received; anything new is DENIM_ERR_CLOSED. Twice is fine. */
+DENIM_EXPORT void denim_client_close (denim_client_t *self);
+
+/*  Close and take the handle and the answers that nobody took. With the last handle the connection
+ *  goes, within a second. In a child of a fork it only forgets. */
 DENIM_EXPORT void denim_client_destroy (denim_client_t **self_p);
 
-/*  Before the first call only; later it is DENIM_ERR_ARGUMENT. `window`: calls outstanding at most,
- *  1 to 1,000,000, default 1000. `connect_timeout_ms`: a manager not reached once within it makes
+/*  Before the first call only; later it is DENIM_ERR_ARGUMENT. `window`: calls that have not ended, of
+ *  all handles, at most: 1 to 1,000,000, default 1000. (Answers that nobody took do not count, so take
+ *  them: they are kept until then.) `connect_timeout_ms`: a manager not reached once within it makes
  *  calls end as UNAVAILABLE, default 10,000; -1: wait for ever. `name`: shown in status, default
  *  host name and pid; 63 bytes at most. */
 DENIM_EXPORT int denim_client_set_window (denim_client_t *self, int window);
@@ -186,9 +195,10 @@ DENIM_EXPORT int64_t denim_client_submit_frames (denim_client_t *self, const cha
                                                  const denim_frame_t *frames, size_t frames_count,
                                                  const denim_options_t *options, int64_t timeout_ms);
 
-/*  Wait for the answer of call `id` that was submitted without `take_later`. Returns the reply,
- *  owned, or NULL when `timeout_ms` (-1: for ever) ran out or there is no such call; *error (may be
- *  NULL) says which. A reply is given out once. */
+/*  Wait for the answer of call `id` that was submitted through this handle without `take_later`.
+ *  Returns the reply, owned, or NULL when `timeout_ms` (-1: for ever) ran out or there is no such call;
+ *  *error (may be NULL) says which. A reply is given out once, to one thread. After a timeout wait
+ *  again, or denim_client_forget. */
 DENIM_EXPORT denim_reply_t *denim_client_wait (denim_client_t *self, int64_t id, int64_t timeout_ms,
                                                int *error);
 
@@ -209,16 +219,40 @@ DENIM_EXPORT denim_reply_t *denim_client_recv (denim_client_t *self);
 DENIM_EXPORT size_t denim_client_recv_many (denim_client_t *self, denim_reply_t **replies,
                                             size_t replies_max);
 
+/*  The same, but waits until there is one, `timeout_ms` (-1: for ever) at most. 0: the time is over, or
+ *  the handle is closed and has nothing left to give. One thread at a time. */
+DENIM_EXPORT size_t denim_client_recv_wait (denim_client_t *self, denim_reply_t **replies,
+                                            size_t replies_max, int64_t timeout_ms);
+
 /*  A descriptor that is readable while denim_client_recv has something to give. Borrowed; for poll,
  *  epoll or select only. */
 DENIM_EXPORT int denim_client_fd (denim_client_t *self);
 
-/*  Wish that the call ends: 1 when it had not been sent and ended as CANCELLED at once, 0 when the
- *  wish is on its way (kill: the slot is killed after it), negative denim_error_t otherwise. */
+/*  Wish that the call ends: 1 when it had not been sent and ended as CANCELLED at once (its answer says
+ *  so), 0 when the wish is on its way (kill: the slot is killed for it) or it has just ended, negative
+ *  denim_error_t otherwise. */
 DENIM_EXPORT int denim_client_cancel (denim_client_t *self, int64_t id, bool kill);
 
+/*  Cancel the call and drop its answer, whether it is there or would still come. 0 or a denim_error_t. */
+DENIM_EXPORT int denim_client_forget (denim_client_t *self, int64_t id);
+
+/*  1 when a worker is known to have the call and it has not ended, 0 when not, or a denim_error_t. */
+DENIM_EXPORT int denim_client_running (denim_client_t *self, int64_t id);
+
+/*  What the task last said of itself: 1 and it is in *progress, 0 when it has said nothing, or a
+ *  denim_error_t. Until its answer is taken. */
+typedef struct {
+    uint64_t done;
+    uint64_t total;         /* 0: not known */
+    char text[256];         /* for people */
+} denim_progress_t;
+
+DENIM_EXPORT int denim_client_progress (denim_client_t *self, int64_t id,
+                                        denim_progress_t *progress);
+
 /*  Ask the manager (verb "status"; later more). Returns its answer as JSON, owned by the caller; NULL
- *  when it did not come within `timeout_ms`. `args` is borrowed and may be NULL. */
+ *  when it did not come within `timeout_ms` (-1: for ever), and *error says whether there was nobody to
+ *  ask. `args` is borrowed and may be NULL. */
 DENIM_EXPORT json_t *denim_client_ask (denim_client_t *self, const char *verb, json_t *args,
                                        int64_t timeout_ms, int *error);
 

@@ -33,7 +33,7 @@ typedef uint64_t dn_link_t;
     X (SEND, "send msg without payload to `to` (fleet, session: to the manager)")                  \
     X (FORWARD, "send msg with the payload in hand")                                               \
     X (RELAY, "send the header frame in hand as it is, with the payload in hand")                  \
-    X (KEEP, "keep the payload in hand (a result: header too) under `handle`")                     \
+    X (KEEP, "keep what is in hand (fleet: header too) under `handle`, instead of what was kept")  \
     X (SEND_KEPT, "send msg with the payload kept under `handle`; it stays kept")                  \
     X (RELAY_KEPT, "send header and payload kept under `handle`; they stay kept")                  \
     X (DROP, "let go of what is kept under `handle`")                                              \
@@ -46,7 +46,7 @@ typedef uint64_t dn_link_t;
     X (START_ZYGOTE, "fleet: exec the zygote")                                                     \
     X (FORK, "fleet: have the zygote fork slot `slot`")                                            \
     X (EXEC, "fleet: exec slot `slot` on its own")                                                 \
-    X (HAND, "fleet: send msg and what is kept under `handle` to slot `slot` as task `number`")    \
+    X (HAND, "fleet: send what is kept under `handle`, header too, to slot `slot` as `number`")    \
     X (TAKE_BACK, "fleet: call dn_page_take_back for slot `slot` up to `number`, report at once")  \
     X (INTERRUPT, "fleet: SIGUSR1 to slot `slot` for task `number`, `how` 0 soft limit 1 cancel")  \
     X (KILL, "fleet: SIGKILL to slot `slot`, or to the zygote (DN_SLOT_ZYGOTE)")                   \

@@ -7,6 +7,7 @@
 #include "base/check.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define LINK_MARK   0x100000000ULL /* upper half of every link */
@@ -125,6 +126,41 @@ dn_link_router (void *context, const char *endpoint, const dn_link_config_t *con
     return socket_new (context, ZMQ_ROUTER, router_settings, config, zmq_bind, endpoint);
 }
 
+/*  The name of the endpoint between the two is that of the DEALER, which is the only one at its place. */
+void *
+dn_link_monitor (void *context, void *dealer, int *fd)
+{
+    char   endpoint[64];
+    size_t fd_bytes = sizeof *fd;
+
+    snprintf (endpoint, sizeof endpoint, "inproc://monitor-%p", dealer);
+    if (zmq_socket_monitor (dealer, endpoint, ZMQ_EVENT_DISCONNECTED) < 0)
+        return NULL;
+    void *monitor = zmq_socket (context, ZMQ_PAIR);
+    if (!monitor)
+        return NULL;
+    if (set_int (monitor, ZMQ_LINGER, 0) == 0 && zmq_connect (monitor, endpoint) == 0 &&
+        zmq_getsockopt (monitor, ZMQ_FD, fd, &fd_bytes) == 0)
+        return monitor;
+    int kept = errno;
+    zmq_close (monitor);
+    errno = kept;
+    return NULL;
+}
+
+bool
+dn_link_broken (void *monitor)
+{
+    bool      broken = false;
+    zmq_msg_t frame;
+
+    zmq_msg_init (&frame);
+    while (zmq_msg_recv (&frame, monitor, ZMQ_DONTWAIT) >= 0)
+        broken = true;
+    zmq_msg_close (&frame);
+    return broken;
+}
+
 /*  ---- frames ---- */
 
 void
@@ -232,7 +268,7 @@ link_of_route (zmq_msg_t *route)
     const uint8_t *at = zmq_msg_data (route);
     if (zmq_msg_size (route) != ROUTE_BYTES || at[0] != 0)
         return 0;
-    return LINK_MARK | (dn_link_t)at[1] << 24 | (dn_link_t)at[2] << 16 | (dn_link_t)at[3] << 8 |
+    return LINK_MARK | (dn_link_t) at[1] << 24 | (dn_link_t) at[2] << 16 | (dn_link_t) at[3] << 8 |
            at[4];
 }
 
@@ -303,10 +339,10 @@ route_send (void *router, dn_link_t to)
     zmq_msg_init_size (&route, ROUTE_BYTES); /* so small that it needs no memory */
     uint8_t *at = zmq_msg_data (&route);
     at[0] = 0;
-    at[1] = (uint8_t)(to >> 24);
-    at[2] = (uint8_t)(to >> 16);
-    at[3] = (uint8_t)(to >> 8);
-    at[4] = (uint8_t)to;
+    at[1] = (uint8_t) (to >> 24);
+    at[2] = (uint8_t) (to >> 16);
+    at[3] = (uint8_t) (to >> 8);
+    at[4] = (uint8_t) to;
     int rc = frame_send (router, &route, true);
     if (rc < 0)
         zmq_msg_close (&route);
@@ -378,5 +414,5 @@ dn_link_send_msg (void *socket, dn_link_t to, const dn_msg_t *msg, zmq_msg_t *pa
     }
     if (n < 0)
         return -EMSGSIZE;
-    return dn_link_send (socket, to, header, (size_t)n, payload, count, keep);
+    return dn_link_send (socket, to, header, (size_t) n, payload, count, keep);
 }

@@ -13,8 +13,8 @@
 
 #include "io/settings_load.h"
 
-#define FIELD(name) \
-    offsetof (dn_worker_settings_t, name), sizeof (((dn_worker_settings_t *)0)->name)
+#define FIELD(name)                                                                                \
+    offsetof (dn_worker_settings_t, name), sizeof (((dn_worker_settings_t *) 0)->name)
 #define KIB       (INT64_C (1) << 10)
 #define GIB       (INT64_C (1) << 30)
 #define MINUTE_MS 60000
@@ -79,7 +79,7 @@ check_worker (const void *settings, bool starting, char *why, size_t why_bytes)
         snprintf (why, why_bytes,
                   "slot/hard_limit_ms: %lld is less than slot/soft_limit_ms, %lld; "
                   "a task is asked to stop before it is killed",
-                  (long long)self->hard_limit_ms, (long long)self->soft_limit_ms);
+                  (long long) self->hard_limit_ms, (long long) self->soft_limit_ms);
         return EX_CONFIG;
     }
     if (starting && self->apps.count == 0 && !self->allow_pickle) {
@@ -125,7 +125,7 @@ dn_worker_settings_slots (const dn_worker_settings_t *self)
         count = sysconf (_SC_NPROCESSORS_ONLN); /* more CPUs than a cpu_set_t has room for */
     if (count > SLOTS_MAX)
         return SLOTS_MAX;
-    return count > 0 ? (uint32_t)count : 1;
+    return count > 0 ? (uint32_t) count : 1;
 }
 
 const char *
@@ -138,7 +138,7 @@ dn_worker_settings_name (const dn_worker_settings_t *self, pid_t pid, char name[
         return strcpy (name, self->name);
     if (gethostname (host, sizeof host - 1) < 0 || host[0] == '\0')
         strcpy (host, "host");
-    int number_bytes = snprintf (number, sizeof number, "-%d", (int)pid);
+    int number_bytes = snprintf (number, sizeof number, "-%d", (int) pid);
     snprintf (name, DN_NAME_MAX, "%.*s%s", DN_NAME_MAX - 1 - number_bytes, host, number);
     return name;
 }

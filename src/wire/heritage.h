@@ -33,7 +33,14 @@ enum {
 #define DN_ENV_APP_PATH "DENIM_APP_PATH"        /* optional: folders, ':' between, for sys.path */
 
 /*  argv of denim-slot: denim-slot LIBRARY EXECUTABLE, both as the interpreter reports them. It then
- *  runs `EXECUTABLE -m denim._slot` inside itself. */
+ *  runs `EXECUTABLE -c DN_SLOT_BOOTSTRAP` inside itself; an interpreter without a shared library is
+ *  exec'd with these arguments as it is. Not `-m denim._slot`: that would need PYTHONPATH, which a
+ *  task's children would see. */
+#define DN_SLOT_BOOTSTRAP                                                                          \
+    "import os, sys\n"                                                                             \
+    "sys.path.append(os.environ['" DN_ENV_HOME "'])\n"                                             \
+    "from denim import _slot\n"                                                                    \
+    "_slot.main()\n"
 
 /*  The shared page: one word that says which tasks of the channel have started, and which never may.
  *  Tasks in a channel are numbered from 1 in the order sent (dn_packet_t.number).

@@ -1,0 +1,207 @@
+/*  fleet_private.h - what the files of the fleet share; nobody else includes it
+ *
+ *  fleet.c dispatches and keeps time, fleet_link.c speaks with the manager, fleet_tasks.c takes tasks
+ *  and ends them, fleet_slots.c gives them to slots and watches them there, fleet_life.c sees slots
+ *  live and die, fleet_leave.c is the end.
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#ifndef DN_FLEET_PRIVATE_H
+#define DN_FLEET_PRIVATE_H
+
+#include "core/fleet.h"
+#include "core/services.h"
+#include "denim.h"
+
+#define DN_ROWS_SPARE                                                                              \
+    256 /* effects that one event may cause; a loop over more goes on at the next tick */
+
+/*  Between the worker and its manager. */
+typedef enum {
+    DN_LINK_CLOSED,     /* nothing to offer yet: no socket */
+    DN_LINK_CONNECTING, /* a fresh socket; HELLO goes when it takes one */
+    DN_LINK_GREETING,   /* HELLO was sent: nothing more before WELCOME */
+    DN_LINK_WELCOMED
+} dn_link_state_t;
+
+typedef enum {
+    DN_STAY_WORKING,
+    DN_STAY_DRAINING, /* no task is taken, those that run may end */
+    DN_STAY_LEAVING,  /* no task is left; processes are asked to end */
+    DN_STAY_LEFT      /* EXIT was said */
+} dn_stay_t;
+
+struct dn_fleet {
+    dn_fleet_config_t config;
+    dn_holds_t       *holds;
+    dn_slots_t       *slots;
+    dn_services_t    *services; /* what it offers, and how long the tasks of each take */
+    uint64_t          random;
+    int64_t           due_ms;      /* the next tick: never later than what it is for */
+    int64_t           deadline_ms; /* the same, for the deadlines of tasks */
+    int64_t           tick_ms;     /* the last one */
+
+    /* the link */
+    dn_link_state_t link;
+    uint32_t        link_number; /* of the last HELLO */
+    bool            blocked;     /* the socket takes no more */
+    bool            welcomed;    /* once at least */
+    uint64_t        epoch;
+    int64_t         heard_ms;   /* the last frame */
+    int64_t         silence_ms; /* length after which the manager is gone; random in a range */
+    int64_t         heartbeat_ms;
+    int64_t         standby_ms;
+    uint64_t        payload_max;
+    bool            offer_changed;
+    int64_t         offer_ms; /* the last OFFER or HELLO */
+
+    /* the slots */
+    bool           known;       /* a process was READY: services are known */
+    bool           by_exec;     /* no zygote: slots are exec'd one by one */
+    uint32_t       failures;    /* of the first process */
+    uint32_t       restarts;    /* of slots */
+    uint32_t       turn;        /* slot at which the search for a place begins */
+    bool           starting;    /* slots are OFF that can be started */
+    dn_slot_exit_t exited;      /* of the slot that is being buried */
+    uint64_t       rss_bytes;   /* of the supervisor */
+    uint64_t       in_hand;     /* bytes of payload of the message that is in hand */
+    bool           outbox_full; /* places are withdrawn; was logged */
+    bool           purging;     /* tasks of a client that is gone may be in standby or outbox */
+
+    /* the end */
+    dn_stay_t stay;
+    bool      hurry;    /* a second signal: nothing is waited for */
+    int64_t   drain_ms; /* then what runs is killed */
+    int64_t   leave_ms; /* then what still runs is left to the shell */
+};
+
+/*  ---- fleet.c ---- */
+
+/*  See that a tick comes at that time. */
+static inline void
+dn_fleet_alarm (dn_fleet_t *self, int64_t at_ms)
+{
+    if (at_ms < self->due_ms)
+        self->due_ms = at_ms;
+}
+
+/*  The same for the deadline of a task. */
+void dn_fleet_alarm_deadline (dn_fleet_t *self, int64_t at_ms);
+
+/*  A task has left: one that drains may have waited for it. */
+static inline void
+dn_fleet_one_less (dn_fleet_t *self)
+{
+    if (self->stay != DN_STAY_WORKING)
+        dn_fleet_alarm (self, self->tick_ms);
+}
+
+/*  A text for an effect, in its scratch. Borrowed like all that is there. */
+const char *dn_fleet_text (dn_effects_t *fx, const char *format, ...)
+    __attribute__ ((format (printf, 2, 3)));
+
+/*  ---- fleet_link.c ---- */
+
+/*  Services and a first process are there: open a socket. Does nothing the second time. */
+void dn_fleet_open (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
+
+void dn_fleet_on_welcome (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+void dn_fleet_on_who (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+void dn_fleet_on_beat (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+void dn_fleet_on_fault (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+void dn_fleet_on_ask (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+
+/*  May anything be sent but HELLO? */
+static inline bool
+dn_fleet_may_send (const dn_fleet_t *self)
+{
+    return self->link == DN_LINK_WELCOMED && !self->blocked;
+}
+
+/*  The places that are offered now, and those of them that are free. */
+typedef struct {
+    uint32_t slots;
+    uint32_t standby;
+    uint32_t slots_free;
+    uint32_t standby_free;
+} dn_places_t;
+dn_places_t dn_fleet_places (const dn_fleet_t *self);
+
+/*  Slots, standby or services have changed. */
+void dn_fleet_offer (dn_fleet_t *self);
+
+/*  Silence, an OFFER that is due, answers that can go. */
+void dn_fleet_tick_link (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
+
+/*  ---- fleet_tasks.c ---- */
+
+void dn_fleet_on_run (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+void dn_fleet_on_cancel (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+void dn_fleet_on_settled (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+void dn_fleet_on_resend (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+void dn_fleet_on_forget (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+
+/*  The answer of a slot, in hand, is the end of this task, which has left its channel. */
+void dn_fleet_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx);
+
+/*  This task ends without an answer of a slot. It has left its channel. */
+void dn_fleet_end (dn_fleet_t *self, dn_hold_t *hold, const dn_hold_end_t *end, dn_effects_t *fx);
+
+/*  Keep that answer, in hand, until it can be sent. */
+void dn_fleet_keep_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx);
+
+/*  Nothing of it ran, and it leaves for this reason. It has left its channel. */
+void dn_fleet_refuse (dn_fleet_t *self, dn_hold_t *hold, denim_reason_t reason, dn_effects_t *fx);
+
+/*  It has left its channel and has not started: back to the front of the standby line, unless
+ *  there is a reason to end it. */
+void dn_fleet_requeue (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_effects_t *fx);
+
+/*  Send what waits in the outbox, as much as fits. */
+void dn_fleet_flush (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
+
+/*  Standby that has lasted too long, deadlines, tasks of clients that are gone. */
+void dn_fleet_tick_tasks (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
+
+bool dn_fleet_outbox_full (const dn_fleet_t *self);
+
+/*  ---- fleet_life.c ---- */
+
+/*  Let an event happen to a slot, and do what it causes. */
+void dn_fleet_slot_event (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_slot_event_t event,
+                          dn_effects_t *fx);
+
+/*  ---- fleet_slots.c ---- */
+
+/*  Take a task out of its channel; the caller says at once where it goes. When all that leave have
+ *  left, _follow_channel lets the slot's state follow. */
+void dn_fleet_leave_channel (dn_slot_t *slot, dn_hold_t *hold, int64_t now_ms);
+void dn_fleet_follow_channel (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx);
+
+/*  The tasks above number `started` leave and stand by again. */
+void dn_fleet_return_unstarted (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, uint32_t started,
+                                dn_effects_t *fx);
+
+/*  As many of the standby tasks as there is room for go to slots. */
+void dn_fleet_dispatch (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
+
+/*  Ask which tasks of this slot have started; what has not comes back, and what is wished of the one
+ *  that runs is done then. */
+void dn_fleet_take_back (dn_slot_t *slot, uint32_t number, dn_effects_t *fx);
+
+/*  The slot is to be killed for the task that runs in it (once it is known which that is), and the
+ *  task ends so. */
+void dn_fleet_doom (dn_fleet_t *self, dn_hold_t *hold, denim_outcome_t outcome,
+                    denim_reason_t reason, dn_effects_t *fx);
+
+/*  Slots that can be started, backoff, limits of what runs. */
+void dn_fleet_tick_slots (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
+
+/*  ---- fleet_leave.c ---- */
+
+void dn_fleet_on_drain (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+
+/*  Draining, leaving, gone. */
+void dn_fleet_tick_leave (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
+
+#endif

@@ -1,0 +1,335 @@
+/*  fleet_slots.c - tasks go to slots, and are watched there
+ *
+ *  A task that is handed to a slot may start at any moment, so whatever concerns one in a channel (a cancel, a limit, a deadline)
+ *  begins with taking back what has not started; only then is it known which task runs.
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "core/fleet_private.h"
+
+#include "base/check.h"
+
+#define NO_EXIT_CODE 255
+
+static bool
+is_zygote (const dn_fleet_t *self, const dn_slot_t *slot)
+{
+    return slot == dn_slots_get (self->slots, DN_SLOT_ZYGOTE);
+}
+
+/*  The one that runs: of those in the channel after a take-back, the last. Those before it have ended,
+ *  and their answers are under way. */
+static dn_hold_t *
+running_task (const dn_slot_t *slot)
+{
+    return TAILQ_LAST (&slot->channel, dn_hold_line);
+}
+
+/*  ---- channels ---- */
+
+/*  What a task counts for in a channel: one that is large, or whose like were not measured, fills it. */
+static uint32_t
+work_of (const dn_fleet_t *self, const dn_hold_t *hold)
+{
+    if (hold->payload_bytes > DN_FRAME_SMALL || hold->service == DN_SERVICE_NONE)
+        return DN_CHANNEL_WORK_US;
+    double mean_us = dn_services_mean_us (self->services, hold->service);
+    if (mean_us <= 0 || mean_us > DN_CHANNEL_WORK_US)
+        return DN_CHANNEL_WORK_US;
+    return mean_us < 1 ? 1 : (uint32_t) mean_us;
+}
+
+static bool
+wants_rest (const dn_fleet_t *self, const dn_slot_t *slot, uint32_t more)
+{
+    return (self->config.recycle_tasks && slot->answered + more >= self->config.recycle_tasks) ||
+           slot->sent >= DN_CHANNEL_NUMBER_MAX;
+}
+
+static bool
+has_room (const dn_fleet_t *self, int64_t now_ms, const dn_slot_t *slot, uint32_t work_us)
+{
+    return slot->state == DN_SLOT_BUSY && slot->count < DN_CHANNEL_TASKS &&
+           slot->work_us + work_us <= DN_CHANNEL_WORK_US && !slot->taking_back &&
+           now_ms - slot->head_ms <= DN_TAKE_BACK_MS && !wants_rest (self, slot, slot->count);
+}
+
+/*  An idle slot, else the one with the fewest tasks that has room for this one; NULL. */
+static dn_slot_t *
+choose_slot (dn_fleet_t *self, int64_t now_ms, const dn_hold_t *hold)
+{
+    uint32_t   work_us = work_of (self, hold);
+    uint32_t   slots = self->config.slots;
+    dn_slot_t *best = NULL;
+
+    if (work_us >= DN_CHANNEL_WORK_US && !dn_slots_in (self->slots, DN_SLOT_IDLE))
+        return NULL;
+    for (uint32_t i = 0, at = self->turn; i < slots; i++, at = at + 1 < slots ? at + 1 : 0) {
+        dn_slot_t *slot = dn_slots_get (self->slots, at);
+        if (slot->state == DN_SLOT_IDLE) {
+            best = slot;
+            break;
+        }
+        if (has_room (self, now_ms, slot, work_us) && (!best || slot->count < best->count))
+            best = slot;
+    }
+    if (best)
+        self->turn = (dn_slots_number (self->slots, best) + 1) % slots;
+    return best;
+}
+
+/*  Are there tasks behind the first that were not asked for since? */
+static bool
+is_blocking (const dn_slot_t *slot)
+{
+    return slot->count > 1 && slot->sent > slot->taken_upto;
+}
+
+/*  See to it that the limits of what runs in this slot are looked at in time. */
+static void
+alarm_head (dn_fleet_t *self, const dn_slot_t *slot)
+{
+    const dn_hold_t *head = TAILQ_FIRST (&slot->channel);
+
+    if (!head)
+        return;
+    if (is_blocking (slot))
+        dn_fleet_alarm (self, slot->head_ms + DN_TAKE_BACK_MS + 1);
+    if (head->soft_limit_ms && !head->interrupted)
+        dn_fleet_alarm (self, slot->head_ms + head->soft_limit_ms);
+    if (head->hard_limit_ms)
+        dn_fleet_alarm (self, slot->head_ms + head->hard_limit_ms);
+    dn_fleet_alarm (self, head->kill_ms);
+}
+
+static void
+hand_task (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_hold_t *hold, dn_effects_t *fx)
+{
+    hold->slot = dn_slots_number (self->slots, slot);
+    hold->number = ++slot->sent;
+    hold->work_us = work_of (self, hold);
+    dn_holds_move (self->holds, hold, DN_HOLD_CHANNEL, &slot->channel, false);
+    slot->work_us += hold->work_us;
+    if (++slot->count == 1)
+        slot->head_ms = now_ms;
+
+    dn_effect_t *row = dn_fx_add (fx, DN_FX_HAND);
+    row->slot = hold->slot;
+    row->handle = dn_holds_handle (self->holds, hold);
+    row->number = hold->number;
+    dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_HAND, fx);
+    alarm_head (self, slot);
+}
+
+/*  A worker that was cut off starts nothing before the manager has seen what it holds. */
+void
+dn_fleet_dispatch (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
+{
+    dn_hold_t *hold;
+
+    if (self->link != DN_LINK_WELCOMED || self->stay != DN_STAY_WORKING)
+        return;
+    while ((hold = TAILQ_FIRST (dn_holds_standby (self->holds)))) {
+        dn_slot_t *slot = choose_slot (self, now_ms, hold);
+        if (!slot)
+            return;
+        if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
+            dn_fleet_alarm (self, now_ms);
+            return;
+        }
+        hand_task (self, now_ms, slot, hold, fx);
+    }
+}
+
+void
+dn_fleet_leave_channel (dn_slot_t *slot, dn_hold_t *hold, int64_t now_ms)
+{
+    bool first = hold == TAILQ_FIRST (&slot->channel);
+
+    slot->work_us -= hold->work_us;
+    slot->count--;
+    hold->ran_ms = first ? now_ms - slot->head_ms : 0;
+    if (first)
+        slot->head_ms = now_ms;
+}
+
+void
+dn_fleet_follow_channel (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
+{
+    dn_fleet_slot_event (self, now_ms, slot, slot->count ? DN_SLOT_ON_NEXT : DN_SLOT_ON_EMPTY, fx);
+    alarm_head (self, slot);
+}
+
+/*  ---- taking back ---- */
+
+void
+dn_fleet_take_back (dn_slot_t *slot, uint32_t number, dn_effects_t *fx)
+{
+    if (slot->taking_back || slot->state != DN_SLOT_BUSY)
+        return; /* a killed slot tells with its end what had started */
+    dn_effect_t *row = dn_fx_add (fx, DN_FX_TAKE_BACK);
+    row->slot = number;
+    row->number = slot->sent;
+    slot->taken_upto = slot->sent;
+    slot->taking_back = true;
+}
+
+void
+dn_fleet_doom (dn_fleet_t *self, dn_hold_t *hold, denim_outcome_t outcome, denim_reason_t reason,
+               dn_effects_t *fx)
+{
+    if (hold->doom.outcome)
+        return;
+    hold->doom = (dn_hold_end_t){.outcome = (uint8_t) outcome,
+                                 .reason = (uint8_t) reason,
+                                 .started = true,
+                                 .oom = reason == DENIM_REASON_OUT_OF_MEMORY,
+                                 .exit_code = NO_EXIT_CODE};
+    dn_fleet_take_back (dn_slots_get (self->slots, hold->slot), hold->slot, fx);
+}
+
+/*  The last one leaves first, so that they stand by in their order. */
+void
+dn_fleet_return_unstarted (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, uint32_t started,
+                           dn_effects_t *fx)
+{
+    dn_hold_t *hold;
+
+    while ((hold = running_task (slot)) && hold->number > started) {
+        dn_fleet_leave_channel (slot, hold, now_ms);
+        dn_fleet_requeue (self, now_ms, hold, fx);
+    }
+}
+
+static void
+tell_task (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_hold_t *hold, bool cancel,
+           dn_effects_t *fx)
+{
+    slot->tell_number = hold->number;
+    slot->tell_cancel = cancel;
+    dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_INTERRUPT, fx);
+}
+
+/*  Now that it is known which task runs: what is wished of it? */
+static void
+see_to_running (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
+{
+    dn_hold_t *running = running_task (slot);
+
+    if (running->doom.outcome)
+        dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_KILL, fx);
+    else if (running->cancel && running->kill_ms == DN_NEVER) {
+        running->kill_ms = now_ms + self->config.grace_ms;
+        dn_fleet_alarm (self, running->kill_ms);
+        tell_task (self, now_ms, slot, running, true, fx);
+    }
+}
+
+void
+dn_fleet_taken_back (dn_fleet_t *self, int64_t now_ms, uint32_t number, uint32_t started,
+                     dn_effects_t *fx)
+{
+    dn_slot_t *slot = dn_slots_get (self->slots, number);
+
+    dn_check (slot && slot->taking_back && started <= slot->sent);
+    slot->taking_back = false;
+    uint32_t before = slot->count;
+    dn_fleet_return_unstarted (self, now_ms, slot, started, fx);
+    if (slot->count)
+        see_to_running (self, now_ms, slot, fx);
+    if (slot->count < before)
+        dn_fleet_follow_channel (self, now_ms, slot, fx);
+    dn_fleet_dispatch (self, now_ms, fx);
+}
+
+/*  ---- limits ---- */
+
+/*  The soft limit is told to the first task of a channel, the hard one ends it. Both count from when it
+ *  came to be the first. */
+static void
+watch_head (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
+{
+    dn_hold_t *head = TAILQ_FIRST (&slot->channel);
+    int64_t    ran_ms = now_ms - slot->head_ms;
+
+    if (is_blocking (slot) && ran_ms > DN_TAKE_BACK_MS)
+        dn_fleet_take_back (slot, head->slot, fx);
+    if (head->soft_limit_ms && ran_ms >= head->soft_limit_ms && !head->interrupted) {
+        head->interrupted = true;
+        tell_task (self, now_ms, slot, head, false, fx);
+    }
+    if (head->hard_limit_ms && ran_ms >= head->hard_limit_ms)
+        dn_fleet_doom (self, head, DENIM_TIME_LIMIT, DENIM_REASON_NONE, fx);
+    if (head->kill_ms <= now_ms)
+        dn_fleet_doom (self, head, DENIM_CANCELLED, DENIM_REASON_NONE, fx);
+}
+
+static void
+watch_slot (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
+{
+    if (slot->due_ms <= now_ms) {
+        slot->due_ms = DN_NEVER;
+        dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_DUE, fx);
+    }
+    dn_fleet_alarm (self, slot->due_ms);
+    if (slot->state != DN_SLOT_BUSY)
+        return;
+    watch_head (self, now_ms, slot, fx);
+    if (!TAILQ_FIRST (&slot->channel)->doom.outcome)
+        alarm_head (self, slot);
+}
+
+/*  Slots that were OFF because nobody could start them. */
+static void
+start_slots (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
+{
+    self->starting = false;
+    for (uint32_t i = 0; i < self->config.slots; i++) {
+        if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
+            self->starting = true;
+            dn_fleet_alarm (self, now_ms);
+            return;
+        }
+        dn_slot_t *slot = dn_slots_get (self->slots, i);
+        if (slot->state == DN_SLOT_OFF)
+            dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_START, fx);
+    }
+}
+
+void
+dn_fleet_tick_slots (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
+{
+    if (self->starting)
+        start_slots (self, now_ms, fx);
+    watch_slot (self, now_ms, dn_slots_get (self->slots, DN_SLOT_ZYGOTE), fx);
+    for (uint32_t i = 0; i < self->config.slots; i++) {
+        if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
+            dn_fleet_alarm (self, now_ms);
+            return;
+        }
+        watch_slot (self, now_ms, dn_slots_get (self->slots, i), fx);
+    }
+}
+
+void
+dn_fleet_rss (dn_fleet_t *self, int64_t now_ms, uint32_t number, uint64_t rss_bytes,
+              dn_effects_t *fx)
+{
+    dn_slot_t *slot = dn_slots_get (self->slots, number);
+
+    if (!slot) {
+        self->rss_bytes = rss_bytes;
+        return;
+    }
+    slot->rss_bytes = rss_bytes;
+    if (!self->config.rss_max || rss_bytes <= self->config.rss_max || is_zygote (self, slot))
+        return;
+    dn_effect_t *row = dn_fx_log (fx, DN_FX_WARN, "slot_over_memory", NULL);
+    row->slot = number;
+    row->number = rss_bytes;
+    if (slot->count)
+        dn_fleet_doom (self, TAILQ_FIRST (&slot->channel), DENIM_LOST, DENIM_REASON_OUT_OF_MEMORY,
+                       fx);
+    else
+        dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_KILL, fx);
+}

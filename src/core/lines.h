@@ -1,0 +1,84 @@
+/*  lines.h - the lines in which calls wait, one for each service of a client
+ *
+ *  Owns: what a client knows of a service (its pace, why it was refused last), the held calls of it in
+ *  the order in which they go, and the ring in which services take turns. A fixed number of services;
+ *  one of which no call is left is forgotten when its row is needed, the one used longest ago first.
+ *  Must never know: messages, when to send.
+ *
+ *  In a line high priority goes before normal and that before low; within one priority calls that were
+ *  tried before go first, in the order of their numbers, then the others as they came.
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#ifndef DN_LINES_H
+#define DN_LINES_H
+
+#include "core/calls.h"
+#include "core/pace.h"
+
+#define DN_LINES_MAX 256                /* services that a client uses at the same time */
+#define DN_LINE_ROOM 128                /* bytes of a name with its end */
+#define DN_LINE_TEXT_ROOM 256           /* bytes of a sentence; a longer one is cut */
+#define DN_PRIORITIES 3
+#define DN_LINE_NONE UINT32_MAX
+
+typedef struct dn_line {
+    char                name[DN_LINE_ROOM];
+    dn_str_t            name_str;       /* the same */
+    dn_pace_t           pace;
+    uint32_t            held[DN_PRIORITIES];
+    uint32_t            held_all;       /* their sum */
+    uint32_t            calls;          /* that have not ended: held or on their way */
+    uint8_t             reason;         /* of its last REJECT */
+    int64_t             refused_ms;     /* when that came; negative: never */
+    int64_t             unknown_ms;     /* since when it is refused as NO_SERVICE; DN_NEVER: it is not */
+    char                unknown_text[DN_LINE_TEXT_ROOM]; /* what the last such REJECT said */
+    struct dn_call_list again[DN_PRIORITIES];   /* tried before, rising numbers */
+    struct dn_call_list fresh[DN_PRIORITIES];
+    TAILQ_ENTRY (dn_line) of_ring;      /* on the ring while calls are held, idle while there are none */
+} dn_line_t;
+
+typedef struct dn_lines dn_lines_t;
+
+/*  Owned; NULL when memory is short. `seed`: for the jitter of the paces. */
+dn_lines_t *dn_lines_new (uint32_t lines_max, uint64_t seed);
+void dn_lines_destroy (dn_lines_t **self_p);
+
+/*  The line of this service, for a call more: made if it is new. Its number, or DN_LINE_NONE when all
+ *  are in use. Each is followed by one dn_lines_done. */
+uint32_t dn_lines_take (dn_lines_t *self, dn_str_t name);
+
+/*  A call of that line has ended; it is not held. */
+void dn_lines_done (dn_lines_t *self, dn_line_t *line);
+
+/*  Borrowed. _find gives NULL when there is none. */
+dn_line_t *dn_lines_get (const dn_lines_t *self, uint32_t number);
+dn_line_t *dn_lines_find (const dn_lines_t *self, dn_str_t name);
+
+/*  Put a call at its place in its line, or take it off. */
+void dn_lines_hold (dn_lines_t *self, dn_call_t *call);
+void dn_lines_unhold (dn_lines_t *self, dn_call_t *call);
+
+/*  The call that goes next, of all priorities or of one; NULL when none is held. */
+dn_call_t *dn_line_head (const dn_line_t *self);
+dn_call_t *dn_line_head_of (const dn_line_t *self, unsigned priority);
+
+/*  When the oldest of the calls that go next was submitted; DN_NEVER when none is held. */
+int64_t dn_line_oldest_ms (const dn_line_t *self);
+
+/*  The ring of lines with held calls: its first, the next after one (NULL at the end), and put one at
+ *  the end as it has had its turn. */
+dn_line_t *dn_lines_first (const dn_lines_t *self);
+dn_line_t *dn_lines_next (const dn_line_t *line);
+void dn_lines_turn (dn_lines_t *self, dn_line_t *line);
+
+/*  Lines on the ring. */
+uint32_t dn_lines_waiting (const dn_lines_t *self);
+
+/*  Another manager: all that was learned of services is void. */
+void dn_lines_reset (dn_lines_t *self);
+
+/*  Assert what must hold of the table. */
+void dn_lines_check (const dn_lines_t *self);
+
+#endif

@@ -1,0 +1,191 @@
+/*  pace.c - how many calls of one service may be on their way
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "core/pace.h"
+
+#include "base/check.h"
+
+#include <string.h>
+
+static uint32_t
+min (uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint32_t
+max (uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/*  A number from 1 to `range` (splitmix64, public domain). */
+static uint32_t
+draw (dn_pace_t *self, uint32_t range)
+{
+    uint64_t x = self->random += 0x9e3779b97f4a7c15ULL;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
+    return 1 + (uint32_t) ((x ^ x >> 31) % range);
+}
+
+void
+dn_pace_init (dn_pace_t *self, uint64_t seed)
+{
+    memset (self, 0, sizeof *self);
+    self->random = seed;
+    self->allowed = self->base = DN_PACE_START;
+    self->probe_at_ms = INT64_MAX;
+}
+
+uint32_t
+dn_pace_room (const dn_pace_t *self)
+{
+    return self->allowed > self->in_flight ? self->allowed - self->in_flight : 0;
+}
+
+int64_t
+dn_pace_deadline_ms (const dn_pace_t *self)
+{
+    return dn_pace_room (self) ? INT64_MAX : self->probe_at_ms;
+}
+
+/*  Let `calls` more go out than are known to have places. */
+static void
+start_probe (dn_pace_t *self, uint32_t calls)
+{
+    self->base = self->allowed;
+    self->allowed = min (self->allowed + calls, DN_PACE_MAX);
+    self->probe = self->probe_unsent = self->allowed - self->base;
+    self->probe_open = 0;
+    self->answers = 0;
+}
+
+static void
+stop_probe (dn_pace_t *self)
+{
+    self->probe = self->probe_unsent = self->probe_open = 0;
+    self->answers = 0;
+}
+
+void
+dn_pace_tick (dn_pace_t *self, int64_t now_ms)
+{
+    if (now_ms < self->probe_at_ms || dn_pace_room (self))
+        return;
+    self->wait_ms = min (max (2 * self->wait_ms, DN_PACE_WAIT_MIN_MS), DN_PACE_WAIT_MAX_MS);
+    self->probe_at_ms = now_ms + draw (self, self->wait_ms);
+    self->allowed = self->in_flight;
+    start_probe (self, 1);
+}
+
+bool
+dn_pace_sent (dn_pace_t *self, bool granted, int64_t now_ms)
+{
+    bool is_probe = !granted && self->probe_unsent && self->in_flight >= self->base;
+    self->in_flight++;
+    if (self->freed)
+        self->freed--;
+    if (is_probe) {
+        self->probe_unsent--;
+        self->probe_open++;
+    }
+    if (granted && self->probe_at_ms != INT64_MAX)      /* we are served in turn: no need to knock */
+        self->probe_at_ms = now_ms + DN_PACE_WAIT_MAX_MS / 2 + draw (self, DN_PACE_WAIT_MAX_MS);
+    return is_probe;
+}
+
+/*  A good answer to a call of the probe: when it was the last of them, the next probe is twice as
+ *  large, and the timer starts over. */
+static void
+on_probe_placed (dn_pace_t *self)
+{
+    self->probe_open--;
+    if (self->probe_open || self->probe_unsent)
+        return;
+    uint32_t next = min (2 * self->probe, max (self->allowed, 1));
+    self->failed = 0;
+    self->wait_ms = 0;
+    start_probe (self, next);
+}
+
+void
+dn_pace_placed (dn_pace_t *self, bool was_probe, bool stays)
+{
+    if (!self->refused) {
+        if (self->limited)
+            self->base = self->allowed = min (self->allowed + (stays ? 2 : 1), DN_PACE_MAX);
+        return;
+    }
+    if (was_probe && self->probe_open) {
+        on_probe_placed (self);
+        return;
+    }
+    self->answers++;
+    if (self->probe)
+        return;                 /* one at a time */
+    if (self->answers >= max (self->in_flight, DN_PACE_ROUND) << self->failed)
+        start_probe (self, 1);
+}
+
+static void
+leave (dn_pace_t *self)
+{
+    dn_check (self->in_flight > 0);
+    self->in_flight--;
+}
+
+void
+dn_pace_ended (dn_pace_t *self)
+{
+    leave (self);
+    self->freed++;
+}
+
+void
+dn_pace_refused (dn_pace_t *self, uint32_t retry_after_ms, int64_t now_ms)
+{
+    leave (self);
+    if (self->probe && self->failed < DN_PACE_DOUBLINGS)
+        self->failed++;
+    stop_probe (self);
+    self->refused = true;
+    self->allowed = self->base = min (self->allowed, self->in_flight + self->freed);
+
+    uint32_t wait_ms = min (max (retry_after_ms, DN_PACE_WAIT_MIN_MS), DN_PACE_WAIT_MAX_MS);
+    self->wait_ms = max (self->wait_ms, wait_ms);
+    if (self->probe_at_ms == INT64_MAX || self->probe_at_ms < now_ms)
+        self->probe_at_ms = now_ms + draw (self, self->wait_ms);
+}
+
+void
+dn_pace_left (dn_pace_t *self)
+{
+    leave (self);
+}
+
+void
+dn_pace_settle (dn_pace_t *self)
+{
+    self->freed = 0;
+    self->limited = dn_pace_room (self) == 0;
+}
+
+void
+dn_pace_reset (dn_pace_t *self)
+{
+    uint32_t in_flight = self->in_flight;
+    dn_pace_init (self, self->random);
+    self->in_flight = in_flight;
+    self->allowed = self->base = min (in_flight + DN_PACE_START, DN_PACE_MAX);
+}
+
+void
+dn_pace_check (const dn_pace_t *self)
+{
+    dn_check (self->base <= self->allowed && self->allowed <= DN_PACE_MAX);
+    dn_check (self->probe_unsent + self->probe_open <= self->probe);
+    dn_check (self->failed <= DN_PACE_DOUBLINGS);
+    dn_check (self->wait_ms <= DN_PACE_WAIT_MAX_MS);
+}

@@ -1,0 +1,91 @@
+/*  pace.h - how many calls of one service may be on their way
+ *
+ *  Owns: the policy of hold-and-retry, as arithmetic over counts. A client finds out how many places
+ *  its calls have the way TCP finds out how wide a path is, but from explicit answers:
+ *
+ *    - It starts at DN_PACE_START and grows by one with each call that is known to have a place (its
+ *      KNOWN or its RESULT), so it doubles in a round trip.
+ *    - A REJECT says that it was too many: what may be on its way falls to what really runs. From then
+ *      on one call goes out for one that ended, and that is never refused while nobody else comes.
+ *    - It looks for more places by a *probe*: one call beyond, once a round (as many good answers as
+ *      calls on their way, DN_PACE_ROUND at least). A probe that is placed is followed at once by one
+ *      twice as large; one that is refused doubles the round, up to DN_PACE_DOUBLINGS times, so that
+ *      under steady overload one call in some hundred is refused.
+ *    - Behind it is a timer: when nothing is on its way, or answers stay away, one probe after the
+ *      manager's own estimate, doubled with each refusal up to DN_PACE_WAIT_MAX_MS, with full jitter.
+ *    - Calls that answer a GRANT are never held back; they count as on their way.
+ *
+ *  Must never know: calls, messages, clocks. No allocation; a value that its owner holds.
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#ifndef DN_PACE_H
+#define DN_PACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define DN_PACE_START 8                 /* calls on their way before anything is known */
+#define DN_PACE_ROUND 16                /* good answers between two probes, at least */
+#define DN_PACE_DOUBLINGS 4             /* of a round, after refused probes: 256 answers */
+#define DN_PACE_WAIT_MIN_MS 10          /* the timer's first wait, if the manager says less */
+#define DN_PACE_WAIT_MAX_MS 2000        /* and its longest */
+#define DN_PACE_MAX 1000000             /* calls on their way; more are never allowed */
+
+typedef struct {
+    uint32_t allowed;       /* calls that may be on their way */
+    uint32_t base;          /* of those, not counting the probe: known to have had a place */
+    uint32_t in_flight;     /* submitted, neither ended nor refused; those of a GRANT too */
+    uint32_t freed;         /* ended since the last settle: their places are ours to fill */
+    uint32_t answers;       /* good ones since the last probe */
+    uint32_t probe;         /* size of the probe that is on, 0: none */
+    uint32_t probe_unsent;  /* calls of it that were not sent yet */
+    uint32_t probe_open;    /* calls of it that were sent and not answered yet */
+    uint32_t failed;        /* probes refused in a row, at most DN_PACE_DOUBLINGS */
+    bool     refused;       /* a REJECT came: it grows by probes only */
+    bool     limited;       /* at the last settle there was no room: more is of use */
+    uint32_t wait_ms;       /* the timer's next range */
+    int64_t  probe_at_ms;   /* the timer; INT64_MAX: off */
+    uint64_t random;        /* state of its jitter */
+} dn_pace_t;
+
+/*  `seed`: any number; two clients should not have the same. */
+void dn_pace_init (dn_pace_t *self, uint64_t seed);
+
+/*  Calls that may be sent now. */
+uint32_t dn_pace_room (const dn_pace_t *self);
+
+/*  When dn_pace_tick may make room, INT64_MAX: never. Of use while calls are held. */
+int64_t dn_pace_deadline_ms (const dn_pace_t *self);
+
+/*  Time has passed and calls are held. */
+void dn_pace_tick (dn_pace_t *self, int64_t now_ms);
+
+/*  A call was sent; `granted`: as the answer to a GRANT. Returns whether it is a probe: to be told
+ *  again with its answer. */
+bool dn_pace_sent (dn_pace_t *self, bool granted, int64_t now_ms);
+
+/*  The first good answer to a call: it has a place; `stays`: it goes on holding it, so growth must be
+ *  twice as large to double what is on its way. Before dn_pace_ended, if that is the answer. */
+void dn_pace_placed (dn_pace_t *self, bool was_probe, bool stays);
+
+/*  A call ended and left its place. */
+void dn_pace_ended (dn_pace_t *self);
+
+/*  A call was refused for want of a place. */
+void dn_pace_refused (dn_pace_t *self, uint32_t retry_after_ms, int64_t now_ms);
+
+/*  A call left for another reason: never sent, never arrived, given up. */
+void dn_pace_left (dn_pace_t *self);
+
+/*  All has been sent that could be: places that came free until now are filled, or nobody is there to
+ *  fill them. */
+void dn_pace_settle (dn_pace_t *self);
+
+/*  Another manager: all that was learned is void, what is on its way stays. */
+void dn_pace_reset (dn_pace_t *self);
+
+/*  Assert what must hold. */
+void dn_pace_check (const dn_pace_t *self);
+
+#endif

@@ -1,0 +1,100 @@
+/*  guard.c - the handler of SIGUSR1
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "slot/guard.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define NUMBER_BITS 0x7fffffffu
+
+static struct {
+    _Atomic uint32_t current;   /* number of the task in hand; 0: none */
+    _Atomic uint32_t wanted;    /* the signal's value, when it was meant for that task; 0: none */
+    atomic_bool armed;          /* its function runs */
+    pid_t main_thread;
+    void (*trip) (int signo);
+} guard;
+
+static bool
+means_current (uint32_t value)
+{
+    uint32_t current = atomic_load (&guard.current);
+    return value && current && (value & NUMBER_BITS) == (current & NUMBER_BITS);
+}
+
+/*  Python looks for signals in the main thread, and only there does a signal end a system call that
+ *  the task waits in: one that arrived elsewhere is passed on (SI_TKILL, with nothing to add). */
+static void
+on_soft (int signo, siginfo_t *info, void *context)
+{
+    (void) context;
+    int saved = errno;
+    if (info->si_code == SI_QUEUE && means_current ((uint32_t) info->si_value.sival_int))
+        atomic_store (&guard.wanted, (uint32_t) info->si_value.sival_int);
+
+    if (atomic_load (&guard.armed) && means_current (atomic_load (&guard.wanted))) {
+        pid_t self = (pid_t) syscall (SYS_gettid);
+        if (self == guard.main_thread)
+            guard.trip (signo);
+        else
+            syscall (SYS_tgkill, getpid (), guard.main_thread, signo);
+    }
+    errno = saved;
+}
+
+void
+dn_guard_ignore (void)
+{
+    signal (SIGUSR1, SIG_IGN);
+}
+
+int
+dn_guard_install (void (*trip) (int signo))
+{
+    guard.trip = trip;
+    guard.main_thread = (pid_t) syscall (SYS_gettid);
+    dn_guard_disarm ();
+
+    struct sigaction action = {.sa_sigaction = on_soft, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigemptyset (&action.sa_mask);
+    return sigaction (SIGUSR1, &action, NULL);  /* no SA_RESTART: a sleep is to end */
+}
+
+void
+dn_guard_expect (uint32_t number)
+{
+    atomic_store (&guard.armed, false);
+    atomic_store (&guard.wanted, 0);
+    atomic_store (&guard.current, number);
+}
+
+void
+dn_guard_arm (void)
+{
+    atomic_store (&guard.armed, true);
+    if (means_current (atomic_load (&guard.wanted)))
+        guard.trip (SIGUSR1);   /* it came before; the handler may have tripped too: once is enough */
+}
+
+void
+dn_guard_disarm (void)
+{
+    atomic_store (&guard.armed, false);
+    atomic_store (&guard.current, 0);
+}
+
+dn_wish_t
+dn_guard_take (void)
+{
+    if (!atomic_load (&guard.armed))
+        return DN_WISH_NONE;
+    uint32_t value = atomic_exchange (&guard.wanted, 0);
+    if (!means_current (value))
+        return DN_WISH_NONE;
+    return value & DN_SOFT_CANCEL ? DN_WISH_CANCEL : DN_WISH_LIMIT;
+}

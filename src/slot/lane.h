@@ -1,0 +1,92 @@
+/*  lane.h - the slot's end of its channel: what Python calls, and the loop that calls Python
+ *
+ *  Owns: the record of a channel, which is the Python object `denim._channel.Channel`; how packets get
+ *  onto it while other threads of the process run. Must never know: what a payload holds, which names
+ *  there are, what an exception looks like on the wire: `denim._slot` is asked.
+ *
+ *  All functions are called with Python's lock and release it where they wait. Functions that return
+ *  int give 0, or -1 with a Python exception set.
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#ifndef DN_SLOT_LANE_H
+#define DN_SLOT_LANE_H
+
+#include "slot/names.h"
+
+#include "slot/guard.h"
+#include "slot/inbox.h"
+#include "slot/outbox.h"
+#include "wire/heritage.h"
+
+#define DN_WAITED_US 1000       /* results that have waited so long are sent before the next task */
+#define DN_LATE_MS 2            /* and after so long the timer sends them while it runs */
+#define DN_PROGRESS_MS 50       /* between two PROGRESS of a slot; what was said last counts */
+
+/*  Exit codes of a slot. */
+enum {
+    DN_EXIT_EOF = 0,            /* the supervisor is gone: nobody is there to be told */
+    DN_EXIT_STRAY = 70          /* what came is no packet, or a child of a task came back to the loop */
+};
+
+/*  The task in hand. */
+typedef struct {
+    bool open;                  /* there is one */
+    bool started;               /* its function was called */
+    dn_session_t session;
+    uint64_t seq;
+    uint16_t attempt;
+    uint8_t depth;
+    uint8_t priority;
+    uint32_t run_us;            /* of its function */
+    dn_wish_t wish;             /* that was raised in it */
+} dn_hand_t;
+
+typedef struct {
+    PyObject_HEAD
+    dn_inbox_t inbox;
+    dn_outbox_t outbox;
+    dn_names_t names;
+    dn_page_t *page;            /* borrowed from the process; NULL: every task may start */
+    uint64_t payload_max;       /* bytes of all payload frames of one message */
+    dn_hand_t hand;
+    int64_t oldest_us;          /* when the oldest result that waits was put; monotonic */
+    int64_t progress_us;        /* when PROGRESS was sent last */
+    PyObject *run;              /* owned: denim._slot's run, while serving */
+    PyObject *interrupt;        /* owned, while serving: gives what to raise for a wish, or None */
+    bool serving;
+    bool lost_by_fork;          /* this is a child that a task forked: the channel is not its own */
+} dn_lane_t;
+
+/*  Monotonic. */
+int64_t dn_now_us (void);
+
+/*  Leave the process at once, as os._exit does, after flushing what was printed. */
+void dn_lane_leave (int exit_code) __attribute__ ((noreturn));
+
+/*  Send a message without payload, and all that waits before it. A lost connection ends the process. */
+int dn_lane_say (dn_lane_t *self, const dn_msg_t *msg, const struct iovec *payload);
+
+/*  Flush what was printed and send all that waits. A lost connection ends the process. */
+void dn_lane_flush (dn_lane_t *self);
+
+/*  Put the answer to the task in hand: what `run` returned, (outcome, codec, frames, text); or NULL,
+ *  when it failed with the exception that is set. Clears exceptions, never fails. */
+void dn_lane_answer (dn_lane_t *self, PyObject *returned);
+
+/*  Put an answer without payload to the task in hand. */
+void dn_lane_answer_text (dn_lane_t *self, uint8_t outcome, const char *text);
+
+/*  Channel.serve (run): the loop. Returns None after STOP. */
+PyObject *dn_lane_serve (dn_lane_t *self, PyObject *run);
+
+/*  Channel.call (function, args, kwargs): call the function of the task in hand, guarded and measured. */
+PyObject *dn_lane_call (dn_lane_t *self, PyObject *const *args, Py_ssize_t args_count);
+
+/*  What Python calls for SIGUSR1, by way of signal.signal. */
+PyObject *dn_lane_on_signal (dn_lane_t *self, PyObject *args);
+
+/*  Make the type; new reference. */
+PyObject *dn_lane_type (PyObject *module);
+
+#endif

@@ -1,0 +1,720 @@
+/*  fleet_world.c - a fleet with a false clock, a false manager and false slots
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "fleet_world.h"
+
+#include "base/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const dn_session_t world_client = {{0xc1, 1, 2, 3}};
+
+static uint32_t
+slot_row (uint32_t slot)
+{
+    return slot == DN_SLOT_ZYGOTE ? WORLD_SLOTS : slot;
+}
+
+/*  ---- performing ---- */
+
+static uint64_t *
+kept_under (world_t *self, dn_handle_t handle)
+{
+    return &self->kept[(uint32_t) handle % DN_HOLDS_MAX];
+}
+
+static uint64_t
+seq_in_hand (const world_t *self)
+{
+    dn_msg_t inner;
+    if (!self->in_hand)
+        return 0;
+    if (self->in_hand->kind == DN_MSG_RESULT)
+        return self->in_hand->u.result.seq;
+    if (self->in_hand->kind != DN_MSG_RUN)
+        return 0;
+    dn_str_t submit = self->in_hand->u.run.submit;
+    dn_check (dn_msg_decode (&inner, M2W, submit.ptr, submit.len) == 0);
+    return inner.u.submit.seq;
+}
+
+static uint32_t
+note_rows (note_t *note, dn_list_t list)
+{
+    dn_row_held_t row;
+    uint32_t      count = 0;
+    while (dn_list_next (&list, DN_ROW_HELD, &row)) {
+        if (count < sizeof note->states)
+            note->states[count] = row.state;
+        count++;
+    }
+    return count;
+}
+
+static void
+note_msg (note_t *note, const dn_msg_t *msg)
+{
+    note->msg = msg->kind;
+    if (msg->kind == DN_MSG_RESULT) {
+        const dn_result_t *result = &msg->u.result;
+        note->seq = result->seq;
+        note->outcome = result->outcome;
+        note->reason = result->reason;
+        note->flags = result->flags;
+        note->signal = result->signal;
+        note->exit_code = result->exit_code;
+        dn_str_copy (note->text, sizeof note->text, result->text);
+    }
+    if (msg->kind == DN_MSG_REFUSE) {
+        note->seq = msg->u.refuse.seq;
+        note->reason = msg->u.refuse.reason;
+        note->slots = msg->u.refuse.slots_free;
+        note->standby = msg->u.refuse.standby_free;
+    }
+    if (msg->kind == DN_MSG_OFFER) {
+        note->slots = msg->u.offer.slots;
+        note->standby = msg->u.offer.standby;
+    }
+    if (msg->kind == DN_MSG_WORKER_HELLO) {
+        note->slots = msg->u.worker_hello.slots;
+        note->standby = msg->u.worker_hello.standby;
+        note->link = msg->u.worker_hello.link;
+        note->rows = note_rows (note, msg->u.worker_hello.inventory);
+    }
+    if (msg->kind == DN_MSG_HELD) {
+        note->mark = msg->u.held.mark;
+        note->rows = note_rows (note, msg->u.held.tasks);
+    }
+}
+
+static note_t *
+write_note (world_t *self, const dn_effect_t *row)
+{
+    dn_check (self->notes < WORLD_NOTES);
+    note_t *note = &self->note[self->notes++];
+    memset (note, 0, sizeof *note);
+    note->kind = row->kind;
+    note->slot = row->slot;
+    note->number = row->number;
+    note->handle = row->handle;
+    note->how = row->how;
+    if (row->kind == DN_FX_SEND)
+        note_msg (note, &row->msg);
+    if (row->kind == DN_FX_LOG)
+        snprintf (note->event, sizeof note->event, "%s", row->event);
+    if (row->text)
+        snprintf (note->text, sizeof note->text, "%s", row->text);
+    return note;
+}
+
+static void
+call_sent (world_t *self, const void *arg, dn_effects_t *fx)
+{
+    dn_fleet_sent (self->fleet, *(const dn_handle_t *) arg, fx);
+}
+
+static void
+call_refused (world_t *self, const void *arg, dn_effects_t *fx)
+{
+    dn_fleet_refused (self->fleet, arg, fx);
+}
+
+/*  What is sent must be a message that encodes. */
+static void
+perform_send (world_t *self, const dn_effect_t *row)
+{
+    static uint8_t bytes[DN_HEADER_MAX];
+
+    if (row->kind == DN_FX_SEND)
+        dn_check (dn_msg_encode (&row->msg, bytes, sizeof bytes) > 0);
+    if (self->full) {
+        self->notes--; /* it did not happen */
+        world_call (self, call_refused, row);
+    } else if (row->handle)
+        world_call (self, call_sent, &row->handle);
+}
+
+static void
+perform_hand (world_t *self, const dn_effect_t *row)
+{
+    world_slot_t *slot = &self->slot[slot_row (row->slot)];
+    uint64_t      kept = *kept_under (self, row->handle);
+
+    dn_check (slot->alive && kept && slot->first + slot->count < WORLD_TASKS);
+    slot->task[slot->first + slot->count++] =
+        (world_task_t){row->handle, kept - 1, (uint32_t) row->number};
+}
+
+static void
+call_taken_back (world_t *self, const void *arg, dn_effects_t *fx)
+{
+    const dn_effect_t *row = arg;
+    dn_fleet_taken_back (self->fleet, self->now_ms, row->slot, self->slot[row->slot].started, fx);
+}
+
+/*  The tasks that may not start any more are skipped by the slot when it comes to them. */
+static void
+perform_take_back (world_t *self, const dn_effect_t *row)
+{
+    world_slot_t *slot = &self->slot[slot_row (row->slot)];
+    uint32_t      stay = 0;
+
+    slot->void_upto = (uint32_t) row->number;
+    for (uint32_t i = 0; i < slot->count; i++)
+        stay += slot->task[slot->first + i].number <= slot->started;
+    slot->count = stay;
+    world_call (self, call_taken_back, row);
+}
+
+static void
+perform_start (world_t *self, const dn_effect_t *row)
+{
+    world_slot_t *slot = &self->slot[row->kind == DN_FX_START_ZYGOTE ? WORLD_SLOTS : row->slot];
+    dn_check (!slot->alive);
+    memset (slot, 0, sizeof *slot);
+    slot->alive = true;
+}
+
+static void
+perform (world_t *self, const dn_effect_t *row)
+{
+    note_t *note = write_note (self, row);
+
+    switch (row->kind) {
+    case DN_FX_SEND: perform_send (self, row); break;
+    case DN_FX_RELAY:
+        note->seq = seq_in_hand (self);
+        perform_send (self, row);
+        break;
+    case DN_FX_RELAY_KEPT:
+        note->seq = *kept_under (self, row->handle) - 1;
+        perform_send (self, row);
+        break;
+    case DN_FX_KEEP: *kept_under (self, row->handle) = seq_in_hand (self) + 1; break;
+    case DN_FX_DROP:
+        dn_check (*kept_under (self, row->handle));
+        *kept_under (self, row->handle) = 0;
+        break;
+    case DN_FX_FRESH: self->fresh++; break;
+    case DN_FX_START_ZYGOTE:
+    case DN_FX_FORK:
+    case DN_FX_EXEC: perform_start (self, row); break;
+    case DN_FX_HAND: perform_hand (self, row); break;
+    case DN_FX_TAKE_BACK: perform_take_back (self, row); break;
+    case DN_FX_EXIT:
+        self->exited = true;
+        self->exit_code = (int) row->number;
+        break;
+    case DN_FX_STOP: self->slot[slot_row (row->slot)].stopping = true; break;
+    case DN_FX_INTERRUPT:
+    case DN_FX_KILL:
+    case DN_FX_LOG: break;
+    case DN_FX_FORWARD:
+    case DN_FX_SEND_KEPT:
+    case DN_FX_COMPLETE:
+    case DN_FX_ANSWER:
+    case DN_FX_ASKED:
+    case DN_FX_PLACED:
+    case DN_FX_PROGRESS: dn_check (!"an effect that is not the fleet's");
+    }
+}
+
+void
+world_call (world_t *self, world_call_fn *fn, const void *arg)
+{
+    dn_check (self->level < WORLD_LEVELS);
+    dn_effects_t *fx = self->fx[self->level++];
+    dn_effects_clear (fx);
+    fn (self, arg, fx);
+    for (uint32_t i = 0; i < fx->count; i++)
+        perform (self, &fx->row[i]);
+    self->level--;
+    if (self->level == 0)
+        dn_fleet_check (self->fleet);
+}
+
+/*  ---- feeding ---- */
+
+static void
+call_input (world_t *self, const void *arg, dn_effects_t *fx)
+{
+    const uint64_t *payload_bytes = arg;
+    dn_fleet_input (self->fleet, self->now_ms, self->in_hand, *payload_bytes, fx);
+}
+
+static void
+feed (world_t *self, const dn_msg_t *msg, uint64_t payload_bytes)
+{
+    self->in_hand = msg;
+    world_call (self, call_input, &payload_bytes);
+    self->in_hand = NULL;
+}
+
+typedef struct {
+    uint32_t slot;
+    uint64_t bytes;
+    int      status;
+    bool     oom;
+} slot_call_t;
+
+static void
+call_from_slot (world_t *self, const void *arg, dn_effects_t *fx)
+{
+    const slot_call_t *args = arg;
+    dn_fleet_from_slot (self->fleet, self->now_ms, args->slot, self->in_hand, args->bytes, fx);
+}
+
+static void
+feed_slot (world_t *self, uint32_t slot, const dn_msg_t *msg, uint64_t bytes)
+{
+    slot_call_t args = {.slot = slot, .bytes = bytes};
+    self->in_hand = msg;
+    world_call (self, call_from_slot, &args);
+    self->in_hand = NULL;
+}
+
+void
+world_say (world_t *self, dn_kind_t kind)
+{
+    dn_msg_t msg = {.kind = kind};
+    feed (self, &msg, 0);
+}
+
+void
+world_welcome (world_t *self, uint64_t epoch)
+{
+    dn_msg_t msg = {.kind = DN_MSG_WELCOME};
+    msg.u.welcome.epoch = epoch;
+    msg.u.welcome.heartbeat_ms = 1000;
+    msg.u.welcome.liveness = 3;
+    msg.u.welcome.payload_max = 1000000;
+    msg.u.welcome.standby_ms = 100;
+    feed (self, &msg, 0);
+}
+
+void
+world_beat (world_t *self, uint64_t epoch, uint64_t mark)
+{
+    dn_msg_t msg = {.kind = DN_MSG_BEAT};
+    msg.u.beat.epoch = epoch;
+    msg.u.beat.mark = mark;
+    feed (self, &msg, 0);
+}
+
+void
+world_fault (world_t *self, uint8_t reason)
+{
+    dn_msg_t msg = {.kind = DN_MSG_FAULT};
+    msg.u.fault.reason = reason;
+    msg.u.fault.major = 2;
+    msg.u.fault.text = dn_str ("no");
+    feed (self, &msg, 0);
+}
+
+void
+world_drain (world_t *self, uint32_t timeout_ms)
+{
+    dn_msg_t msg = {.kind = DN_MSG_DRAIN};
+    msg.u.drain.timeout_ms = timeout_ms;
+    feed (self, &msg, 0);
+}
+
+void
+world_forget (world_t *self, const dn_session_t *session)
+{
+    dn_msg_t msg = {.kind = DN_MSG_FORGET};
+    msg.u.forget.session = *session;
+    feed (self, &msg, 0);
+}
+
+void
+world_about (world_t *self, dn_kind_t kind, uint64_t seq, uint8_t how)
+{
+    dn_msg_t msg = {.kind = kind};
+    msg.u.cancel.session = world_client; /* SETTLED and RESEND begin with the same fields */
+    msg.u.cancel.seq = seq;
+    msg.u.cancel.attempt = 1;
+    if (kind == DN_MSG_CANCEL)
+        msg.u.cancel.how = how;
+    feed (self, &msg, 0);
+}
+
+void
+world_run_with (world_t *self, uint64_t seq, const dn_submit_t *fields, uint64_t payload_bytes)
+{
+    uint8_t  bytes[DN_HEADER_SMALL];
+    dn_msg_t inner = {.kind = DN_MSG_SUBMIT};
+    dn_msg_t msg = {.kind = DN_MSG_RUN};
+
+    inner.u.submit = *fields;
+    inner.u.submit.seq = seq;
+    inner.u.submit.attempt = 1;
+    inner.u.submit.service = dn_str ("app");
+    inner.u.submit.task = dn_str ("app:add");
+    ptrdiff_t n = dn_msg_encode (&inner, bytes, sizeof bytes);
+    dn_check (n > 0);
+    msg.u.run.session = world_client;
+    msg.u.run.attempt = 1;
+    msg.u.run.submit = (dn_str_t){(const char *) bytes, (uint16_t) n};
+    feed (self, &msg, payload_bytes);
+}
+
+void
+world_run (world_t *self, uint64_t seq)
+{
+    dn_submit_t fields = {0};
+    world_run_with (self, seq, &fields, 10);
+}
+
+void
+world_ready_with (world_t *self, uint32_t slot, uint32_t threads)
+{
+    uint8_t          bytes[64];
+    dn_rows_t        rows = {bytes, sizeof bytes, 0, 0};
+    dn_row_service_t app = {dn_str ("app")};
+    dn_msg_t         msg = {.kind = DN_MSG_READY};
+
+    dn_check (dn_rows_put (&rows, DN_ROW_SERVICE, &app) == 0);
+    msg.u.ready.pid = 100;
+    msg.u.ready.threads = threads;
+    msg.u.ready.services = dn_rows_list (&rows);
+    feed_slot (self, slot, &msg, 0);
+}
+
+void
+world_ready (world_t *self, uint32_t slot)
+{
+    world_ready_with (self, slot, 1);
+}
+
+void
+world_failed (world_t *self, uint32_t slot)
+{
+    dn_msg_t msg = {.kind = DN_MSG_FAILED};
+    msg.u.failed.module = dn_str ("app");
+    msg.u.failed.text = dn_str ("ImportError: no");
+    feed_slot (self, slot, &msg, 0);
+}
+
+void
+world_result_of (world_t *self, uint32_t slot, uint64_t seq)
+{
+    dn_msg_t msg = {.kind = DN_MSG_RESULT};
+    msg.u.result.session = world_client;
+    msg.u.result.seq = seq;
+    msg.u.result.attempt = 1;
+    feed_slot (self, slot, &msg, 10);
+}
+
+void
+world_start (world_t *self, uint32_t number)
+{
+    world_slot_t *slot = &self->slot[number];
+    for (uint32_t i = 0; i < slot->count; i++) {
+        uint32_t task = slot->task[slot->first + i].number;
+        if (task > slot->started) {
+            dn_check (task > slot->void_upto);
+            slot->started = task;
+            return;
+        }
+    }
+    dn_check (!"a slot without a task to start");
+}
+
+static void
+answer (world_t *self, uint32_t number, uint32_t run_us, uint64_t bytes)
+{
+    world_slot_t *slot = &self->slot[number];
+    dn_check (slot->count);
+    world_task_t task = slot->task[slot->first];
+    dn_msg_t     msg = {.kind = DN_MSG_RESULT};
+
+    if (slot->started < task.number)
+        slot->started = task.number;
+    slot->first++;
+    slot->count--;
+    msg.u.result.session = world_client;
+    msg.u.result.seq = task.seq;
+    msg.u.result.attempt = 1;
+    msg.u.result.run_us = run_us;
+    feed_slot (self, number, &msg, bytes);
+}
+
+void
+world_answer (world_t *self, uint32_t slot, uint32_t run_us)
+{
+    answer (self, slot, run_us, 10);
+}
+
+void
+world_answer_large (world_t *self, uint32_t slot, uint64_t payload_bytes)
+{
+    answer (self, slot, 1, payload_bytes);
+}
+
+static void
+call_exit (world_t *self, const void *arg, dn_effects_t *fx)
+{
+    const slot_call_t *args = arg;
+    dn_slot_exit_t exited = {args->status, self->slot[slot_row (args->slot)].started, args->oom};
+    dn_fleet_exited (self->fleet, self->now_ms, args->slot, &exited, fx);
+}
+
+static void
+end_slot (world_t *self, uint32_t slot, int status, bool oom)
+{
+    slot_call_t args = {.slot = slot, .status = status, .oom = oom};
+    dn_check (self->slot[slot_row (slot)].alive);
+    self->slot[slot_row (slot)].alive = false;
+    self->slot[slot_row (slot)].count = 0;
+    world_call (self, call_exit, &args);
+}
+
+void
+world_exit (world_t *self, uint32_t slot, int status)
+{
+    end_slot (self, slot, status, false);
+}
+
+void
+world_exit_oom (world_t *self, uint32_t slot)
+{
+    end_slot (self, slot, SIGNALLED (9), true);
+}
+
+static void
+call_rss (world_t *self, const void *arg, dn_effects_t *fx)
+{
+    const slot_call_t *args = arg;
+    dn_fleet_rss (self->fleet, self->now_ms, args->slot, args->bytes, fx);
+}
+
+void
+world_rss (world_t *self, uint32_t slot, uint64_t rss_bytes)
+{
+    slot_call_t args = {.slot = slot, .bytes = rss_bytes};
+    world_call (self, call_rss, &args);
+}
+
+static void
+call_writable (world_t *self, const void *arg, dn_effects_t *fx)
+{
+    (void) arg;
+    dn_fleet_writable (self->fleet, self->now_ms, fx);
+}
+
+void
+world_writable (world_t *self)
+{
+    dn_check (dn_fleet_wants_writable (self->fleet));
+    self->full = false;
+    world_call (self, call_writable, NULL);
+}
+
+static void
+call_tick (world_t *self, const void *arg, dn_effects_t *fx)
+{
+    (void) arg;
+    dn_fleet_tick (self->fleet, self->now_ms, fx);
+}
+
+/*  A tick that asks for another at the same time gets it, a bounded number of times. */
+void
+world_pass (world_t *self, int64_t ms)
+{
+    int64_t end_ms = self->now_ms + ms;
+    int     at_once = 0;
+
+    for (;;) {
+        int64_t due_ms = dn_fleet_deadline_ms (self->fleet);
+        if (due_ms > end_ms)
+            break;
+        at_once = due_ms <= self->now_ms ? at_once + 1 : 0;
+        dn_check (at_once < 1000);
+        if (due_ms > self->now_ms)
+            self->now_ms = due_ms;
+        world_call (self, call_tick, NULL);
+    }
+    self->now_ms = end_ms;
+}
+
+/*  ---- the beginning ---- */
+
+dn_fleet_config_t
+world_config (void)
+{
+    return (dn_fleet_config_t){.name = "w1",
+                               .host = "h1",
+                               .apps = "app",
+                               .pid = 42,
+                               .session = {{7}},
+                               .seed = 1,
+                               .slots = 2,
+                               .standby = 8,
+                               .grace_ms = 500,
+                               .outbox_bytes = 1000};
+}
+
+static void
+call_start (world_t *self, const void *arg, dn_effects_t *fx)
+{
+    (void) arg;
+    dn_fleet_start (self->fleet, self->now_ms, fx);
+}
+
+world_t *
+world_new (const dn_fleet_config_t *config)
+{
+    world_t *self = calloc (1, sizeof *self);
+    dn_check (self);
+    self->fleet = dn_fleet_new (config);
+    dn_check (self->fleet);
+    for (int i = 0; i < WORLD_LEVELS; i++)
+        self->fx[i] = dn_effects_new ();
+    self->now_ms = 1000;
+    world_call (self, call_start, NULL);
+    return self;
+}
+
+void
+world_free (world_t *self)
+{
+    for (int i = 0; i < WORLD_LEVELS; i++)
+        dn_effects_destroy (&self->fx[i]);
+    dn_fleet_destroy (&self->fleet);
+    free (self);
+}
+
+world_t *
+world_up (const dn_fleet_config_t *config)
+{
+    world_t *self = world_new (config);
+
+    if (config->preload)
+        world_ready (self, DN_SLOT_ZYGOTE);
+    else
+        world_ready (self, 0);
+    world_pass (self, 0);
+    for (uint32_t i = config->preload ? 0 : 1; i < config->slots; i++)
+        world_ready (self, i);
+    world_writable (self);
+    world_welcome (self, 1);
+    world_pass (self, 200); /* an OFFER of the slots that came later */
+    world_forget_notes (self);
+    return self;
+}
+
+/*  ---- the notes ---- */
+
+void
+world_forget_notes (world_t *self)
+{
+    self->notes = 0;
+}
+
+uint32_t
+count_of (const world_t *self, dn_fx_kind_t kind)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < self->notes; i++)
+        count += self->note[i].kind == kind;
+    return count;
+}
+
+const note_t *
+last_of (const world_t *self, dn_fx_kind_t kind)
+{
+    for (uint32_t i = self->notes; i-- > 0;)
+        if (self->note[i].kind == kind)
+            return &self->note[i];
+    return NULL;
+}
+
+uint32_t
+sent_of (const world_t *self, dn_kind_t kind)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < self->notes; i++)
+        count += self->note[i].kind == DN_FX_SEND && self->note[i].msg == kind;
+    return count;
+}
+
+const note_t *
+last_sent (const world_t *self, dn_kind_t kind)
+{
+    for (uint32_t i = self->notes; i-- > 0;)
+        if (self->note[i].kind == DN_FX_SEND && self->note[i].msg == kind)
+            return &self->note[i];
+    return NULL;
+}
+
+static const note_t *
+sent_about (const world_t *self, dn_kind_t kind, uint64_t seq)
+{
+    for (uint32_t i = self->notes; i-- > 0;) {
+        const note_t *note = &self->note[i];
+        if (note->kind == DN_FX_SEND && note->msg == kind && note->seq == seq)
+            return note;
+    }
+    return NULL;
+}
+
+const note_t *
+result_of (const world_t *self, uint64_t seq)
+{
+    return sent_about (self, DN_MSG_RESULT, seq);
+}
+
+const note_t *
+refusal_of (const world_t *self, uint64_t seq)
+{
+    return sent_about (self, DN_MSG_REFUSE, seq);
+}
+
+bool
+relayed (const world_t *self, uint64_t seq)
+{
+    for (uint32_t i = 0; i < self->notes; i++) {
+        const note_t *note = &self->note[i];
+        if ((note->kind == DN_FX_RELAY || note->kind == DN_FX_RELAY_KEPT) && note->seq == seq)
+            return true;
+    }
+    return false;
+}
+
+bool
+logged (const world_t *self, const char *event)
+{
+    for (uint32_t i = 0; i < self->notes; i++)
+        if (self->note[i].kind == DN_FX_LOG && strcmp (self->note[i].event, event) == 0)
+            return true;
+    return false;
+}
+
+uint32_t
+kept_count (const world_t *self)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < DN_HOLDS_MAX; i++)
+        count += self->kept[i] != 0;
+    return count;
+}
+
+uint32_t
+in_channel (const world_t *self, uint32_t slot)
+{
+    return self->slot[slot].count;
+}
+
+int
+slot_with (const world_t *self, uint64_t seq)
+{
+    for (int i = 0; i < WORLD_SLOTS; i++)
+        for (uint32_t j = 0; j < self->slot[i].count; j++)
+            if (self->slot[i].task[self->slot[i].first + j].seq == seq)
+                return i;
+    return -1;
+}

@@ -1,0 +1,144 @@
+/*  fleet_world.h - a fleet with a false clock, a false manager and false slots, for tests
+ *
+ *  The world performs what the fleet wants done as its shell does, down to the calls that are made
+ *  while effects are performed, and writes down what it did. A test says what happens next and looks
+ *  at the notes. Every step asserts what must hold of the fleet.
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#ifndef DN_FLEET_WORLD_H
+#define DN_FLEET_WORLD_H
+
+#include "core/fleet.h"
+#include "denim.h"
+
+#define WORLD_LEVELS 4
+#define WORLD_NOTES  4096
+#define WORLD_TASKS  4096
+#define WORLD_SLOTS  8
+
+/*  Something that the fleet wanted done. */
+typedef struct {
+    dn_fx_kind_t kind;
+    dn_kind_t    msg; /* SEND */
+    uint32_t     slot;
+    uint64_t     number;
+    dn_handle_t  handle;
+    uint8_t      how;
+    uint64_t     seq;     /* of the task: RESULT, REFUSE, HAND, RELAY */
+    uint8_t      outcome; /* RESULT made by the fleet */
+    uint8_t      reason;  /* RESULT, REFUSE */
+    uint8_t      flags;   /* RESULT */
+    uint8_t      signal;
+    uint8_t      exit_code;
+    uint32_t     slots; /* WORKER_HELLO, OFFER: places; REFUSE: free ones */
+    uint32_t     standby;
+    uint32_t     link;      /* WORKER_HELLO */
+    uint32_t     rows;      /* WORKER_HELLO: inventory; HELD: tasks */
+    uint64_t     mark;      /* HELD */
+    uint8_t      states[8]; /* WORKER_HELLO, HELD: of the first rows */
+    char         text[200];
+    char         event[32]; /* LOG */
+} note_t;
+
+/*  A task in a false slot. */
+typedef struct {
+    dn_handle_t handle;
+    uint64_t    seq;
+    uint32_t    number;
+} world_task_t;
+
+typedef struct {
+    bool         alive;
+    bool         stopping;
+    uint32_t     started; /* as the page says */
+    uint32_t     void_upto;
+    uint32_t     first; /* of those that were handed and not answered */
+    uint32_t     count;
+    world_task_t task[WORLD_TASKS];
+} world_slot_t;
+
+typedef struct {
+    dn_fleet_t     *fleet;
+    dn_effects_t   *fx[WORLD_LEVELS];
+    int             level;
+    int64_t         now_ms;
+    bool            full;  /* the socket takes nothing */
+    uint32_t        fresh; /* sockets so far */
+    uint64_t        beats;
+    const dn_msg_t *in_hand;         /* of the message that is being fed */
+    uint64_t     kept[DN_HOLDS_MAX]; /* seq + 1 of what is kept, by row of the handle; 0: nothing */
+    bool         exited;
+    int          exit_code;
+    world_slot_t slot[WORLD_SLOTS + 1]; /* the last one is the zygote */
+    uint32_t     notes;
+    note_t       note[WORLD_NOTES];
+} world_t;
+
+extern const dn_session_t world_client;
+
+/*  Defaults: 2 slots, 8 standby, no zygote, no limits. */
+dn_fleet_config_t world_config (void);
+
+world_t *world_new (const dn_fleet_config_t *config);
+void     world_free (world_t *self);
+
+/*  A fleet that is up: slots ready, welcomed. The notes are empty. */
+world_t *world_up (const dn_fleet_config_t *config);
+
+/*  Let so much time pass, a tick whenever one is due. */
+void world_pass (world_t *self, int64_t ms);
+
+/*  Call the fleet and perform the effects of that call; all functions below do. */
+typedef void (world_call_fn) (world_t *self, const void *arg, dn_effects_t *fx);
+void world_call (world_t *self, world_call_fn *fn, const void *arg);
+
+/*  What happens. */
+void world_ready (world_t *self, uint32_t slot);
+void world_ready_with (world_t *self, uint32_t slot, uint32_t threads);
+void world_failed (world_t *self, uint32_t slot);
+void world_writable (world_t *self);
+void world_welcome (world_t *self, uint64_t epoch);
+void world_say (world_t *self, dn_kind_t kind); /* a message without fields */
+void world_beat (world_t *self, uint64_t epoch, uint64_t mark);
+void world_fault (world_t *self, uint8_t reason);
+void world_drain (world_t *self, uint32_t timeout_ms);
+void world_forget (world_t *self, const dn_session_t *session);
+void world_about (world_t *self, dn_kind_t kind, uint64_t seq,
+                  uint8_t how); /* CANCEL SETTLED RESEND */
+
+void world_run (world_t *self, uint64_t seq);
+void world_run_with (world_t *self, uint64_t seq, const dn_submit_t *fields,
+                     uint64_t payload_bytes);
+
+/*  The slot starts its next task; answers the one that it is at (starting it, if it has not). */
+void world_start (world_t *self, uint32_t slot);
+void world_answer (world_t *self, uint32_t slot, uint32_t run_us);
+void world_answer_large (world_t *self, uint32_t slot, uint64_t payload_bytes);
+void world_result_of (world_t *self, uint32_t slot, uint64_t seq); /* of any task whatever */
+
+/*  Its process ends: wait status. */
+void world_exit (world_t *self, uint32_t slot, int status);
+void world_exit_oom (world_t *self, uint32_t slot);
+#define EXITED(code)   ((code) << 8)
+#define SIGNALLED(sig) (sig)
+
+void world_rss (world_t *self, uint32_t slot, uint64_t rss_bytes);
+
+/*  The notes: how many of that kind since the last world_forget_notes; the last one, NULL if none. */
+void          world_forget_notes (world_t *self);
+uint32_t      count_of (const world_t *self, dn_fx_kind_t kind);
+const note_t *last_of (const world_t *self, dn_fx_kind_t kind);
+uint32_t      sent_of (const world_t *self, dn_kind_t kind);
+const note_t *last_sent (const world_t *self, dn_kind_t kind);
+const note_t *result_of (const world_t *self, uint64_t seq); /* made by the fleet */
+const note_t *refusal_of (const world_t *self, uint64_t seq);
+bool          relayed (const world_t *self, uint64_t seq);
+bool          logged (const world_t *self, const char *event);
+uint32_t      kept_count (const world_t *self);
+
+/*  Tasks in the channel of a false slot, not answered; the slot that has a task, or -1. */
+uint32_t in_channel (const world_t *self, uint32_t slot);
+int      slot_with (const world_t *self, uint64_t seq);
+
+#endif

@@ -1,0 +1,826 @@
+/*  test_fleet_link.c - how a fleet starts, greets its manager, loses it, and leaves
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "fleet_world.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void
+call_signal (world_t *world, const void *arg, dn_effects_t *fx)
+{
+    (void) arg;
+    dn_fleet_signal (world->fleet, world->now_ms, fx);
+}
+
+static void
+call_disconnected (world_t *world, const void *arg, dn_effects_t *fx)
+{
+    (void) arg;
+    dn_fleet_disconnected (world->fleet, world->now_ms, fx);
+}
+
+/*  The socket said that it takes something, and then does not. */
+static void
+call_writable (world_t *world, const void *arg, dn_effects_t *fx)
+{
+    (void) arg;
+    dn_fleet_writable (world->fleet, world->now_ms, fx);
+}
+
+static void
+call_garbled (world_t *world, const void *arg, dn_effects_t *fx)
+{
+    dn_fleet_slot_garbled (world->fleet, world->now_ms, *(const uint32_t *) arg, fx);
+}
+
+static void
+call_start_failed (world_t *world, const void *arg, dn_effects_t *fx)
+{
+    uint32_t slot = *(const uint32_t *) arg;
+    world->slot[slot == DN_SLOT_ZYGOTE ? WORLD_SLOTS : slot].alive = false;
+    dn_fleet_start_failed (world->fleet, world->now_ms, slot, fx);
+}
+
+static world_t *
+up (void)
+{
+    dn_fleet_config_t config = world_config ();
+    return world_up (&config);
+}
+
+static world_t *
+new_preloaded (void)
+{
+    dn_fleet_config_t config = world_config ();
+    config.preload = true;
+    return world_new (&config);
+}
+
+/*  ---- the start ---- */
+
+static void
+first_slot_imports_before_the_others_start_and_hello_is_sent (void **state)
+{
+    dn_fleet_config_t config = world_config ();
+    world_t          *world = world_new (&config);
+    (void) state;
+
+    assert_int_equal (count_of (world, DN_FX_EXEC), 1);
+    assert_int_equal (world->fresh, 0);
+    assert_false (dn_fleet_wants_writable (world->fleet));
+    world_ready (world, 0);
+    world_pass (world, 0);
+    assert_int_equal (count_of (world, DN_FX_EXEC), 2);
+    assert_int_equal (world->fresh, 1);
+    assert_string_equal (dn_fleet_service (world->fleet, 0), "app");
+    assert_null (dn_fleet_service (world->fleet, 1));
+    world_writable (world);
+    const note_t *hello = last_sent (world, DN_MSG_WORKER_HELLO);
+    assert_int_equal (hello->link, 1);
+    assert_int_equal (hello->slots, 1); /* the other one still imports */
+    assert_int_equal (hello->standby, 8);
+    world_welcome (world, 1);
+    assert_true (logged (world, "ready"));
+    world_ready (world, 1);
+    world_pass (world, DN_OFFER_MS);
+    assert_int_equal (last_sent (world, DN_MSG_OFFER)->slots, 2);
+    world_free (world);
+}
+
+static void
+zygote_imports_and_forks_the_slots (void **state)
+{
+    world_t *world = new_preloaded ();
+    (void) state;
+
+    assert_int_equal (count_of (world, DN_FX_START_ZYGOTE), 1);
+    assert_int_equal (count_of (world, DN_FX_FORK), 0);
+    world_ready (world, DN_SLOT_ZYGOTE);
+    world_pass (world, 0);
+    assert_int_equal (count_of (world, DN_FX_FORK), 2);
+    world_writable (world);
+    assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->slots, 2);
+    world_free (world);
+}
+
+static void
+app_that_starts_threads_is_named_and_not_forked (void **state)
+{
+    world_t *world = new_preloaded ();
+    (void) state;
+
+    world_ready_with (world, DN_SLOT_ZYGOTE, 3);
+    assert_true (logged (world, "preload_off"));
+    assert_non_null (strstr (world->note[world->notes - 2].text, "app"));
+    assert_int_equal (last_of (world, DN_FX_STOP)->slot, DN_SLOT_ZYGOTE);
+    assert_int_equal (world->fresh, 0);
+    world_exit (world, DN_SLOT_ZYGOTE, EXITED (0));
+    world_pass (world, 0);
+    assert_int_equal (count_of (world, DN_FX_FORK), 0);
+    assert_int_equal (count_of (world, DN_FX_EXEC), 2);
+    assert_int_equal (count_of (world, DN_FX_START_ZYGOTE), 1);
+    world_ready (world, 1);
+    assert_int_equal (world->fresh, 1);
+    world_free (world);
+}
+
+static void
+app_that_cannot_be_imported_ends_the_worker (void **state)
+{
+    world_t *world = new_preloaded ();
+    (void) state;
+
+    world_failed (world, DN_SLOT_ZYGOTE);
+    assert_true (logged (world, "import_failed"));
+    assert_true (world->exited);
+    assert_int_equal (world->exit_code, 78);
+    world_free (world);
+}
+
+static void
+process_that_dies_before_it_is_ready_is_tried_three_times (void **state)
+{
+    world_t *world = new_preloaded ();
+    (void) state;
+
+    for (int i = 1; i < DN_START_TRIES; i++) {
+        world_exit (world, DN_SLOT_ZYGOTE, SIGNALLED (SIGSEGV));
+        world_pass (world, DN_BACKOFF_MAX_MS);
+        assert_false (world->exited);
+        assert_int_equal (count_of (world, DN_FX_START_ZYGOTE), i + 1);
+    }
+    world_exit (world, DN_SLOT_ZYGOTE, SIGNALLED (SIGSEGV));
+    assert_true (world->exited);
+    assert_int_equal (world->exit_code, 70);
+    assert_true (logged (world, "start_failed"));
+    world_free (world);
+}
+
+static void
+process_that_cannot_be_configured_is_not_tried_again (void **state)
+{
+    world_t *world = new_preloaded ();
+    (void) state;
+
+    world_exit (world, DN_SLOT_ZYGOTE, EXITED (78));
+    assert_true (world->exited);
+    assert_int_equal (world->exit_code, 78);
+    world_free (world);
+}
+
+/*  ---- slots that die ---- */
+
+static void
+dead_slot_is_replaced_at_once_and_a_barren_row_of_them_waits (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    for (int i = 0; i < DN_BARREN_FREE; i++) {
+        world_exit (world, 0, SIGNALLED (SIGSEGV));
+        assert_int_equal (count_of (world, DN_FX_EXEC), i + 1);
+        world_ready (world, 0);
+    }
+    world_exit (world, 0, SIGNALLED (SIGSEGV));
+    assert_int_equal (count_of (world, DN_FX_EXEC), DN_BARREN_FREE);
+    assert_true (logged (world, "slot_backoff"));
+    world_pass (world, DN_BACKOFF_MS);
+    assert_int_equal (count_of (world, DN_FX_EXEC), DN_BARREN_FREE + 1);
+    assert_int_equal (last_sent (world, DN_MSG_OFFER)->slots, 1);
+
+    world_ready (world, 0);
+    world_run (world, 1);
+    world_answer (world, (uint32_t) slot_with (world, 1), 10);
+    world_run (world, 2);
+    world_answer (world, (uint32_t) slot_with (world, 2), 10);
+    world_exit (world, 0, SIGNALLED (SIGSEGV));
+    assert_int_equal (count_of (world, DN_FX_EXEC), DN_BARREN_FREE + 2);
+    world_free (world);
+}
+
+static void
+backoff_doubles_up_to_its_limit (void **state)
+{
+    world_t *world = up ();
+    uint32_t barren = 0;
+    (void) state;
+
+    for (int64_t wait_ms = 0; barren < 12; barren++) {
+        world_exit (world, 0, SIGNALLED (SIGSEGV));
+        if (barren >= DN_BARREN_FREE) {
+            wait_ms = wait_ms ? wait_ms * 2 : DN_BACKOFF_MS;
+            if (wait_ms > DN_BACKOFF_MAX_MS)
+                wait_ms = DN_BACKOFF_MAX_MS;
+            world_pass (world, wait_ms - 1);
+            assert_int_equal (count_of (world, DN_FX_EXEC), barren);
+            world_pass (world, 1);
+        }
+        assert_int_equal (count_of (world, DN_FX_EXEC), barren + 1);
+        world_forget_notes (world);
+        for (uint32_t i = 0; i <= barren; i++) { /* what was counted before */
+            world->note[world->notes].kind = DN_FX_EXEC;
+            world->notes++;
+        }
+    }
+    world_free (world);
+}
+
+static void
+start_that_never_ends_is_killed (void **state)
+{
+    dn_fleet_config_t config = world_config ();
+    world_t          *world = world_new (&config);
+    (void) state;
+
+    world_pass (world, DN_START_MAX_MS - 1);
+    assert_int_equal (count_of (world, DN_FX_KILL), 0);
+    world_pass (world, 1);
+    assert_int_equal (count_of (world, DN_FX_KILL), 1);
+    world_free (world);
+}
+
+static void
+process_that_cannot_be_made_is_tried_again_later (void **state)
+{
+    world_t       *world = up ();
+    const uint32_t slot = 0;
+    (void) state;
+
+    world_exit (world, 0, EXITED (1));
+    for (int i = 0; i < DN_BARREN_FREE; i++)
+        world_call (world, call_start_failed, &slot);
+    world_forget_notes (world);
+    world_pass (world, DN_BACKOFF_MAX_MS);
+    assert_int_equal (count_of (world, DN_FX_EXEC), 1);
+    world_free (world);
+}
+
+static void
+death_of_the_zygote_takes_the_slots_and_all_come_back (void **state)
+{
+    dn_fleet_config_t config = world_config ();
+    (void) state;
+
+    config.preload = true;
+    world_t *world = world_up (&config);
+    world_run (world, 1);
+    world_start (world, 0);
+    world_exit (world, DN_SLOT_ZYGOTE, SIGNALLED (SIGKILL));
+    assert_int_equal (count_of (world, DN_FX_START_ZYGOTE), 1);
+    world_exit (world, 0, SIGNALLED (SIGKILL));
+    world_exit (world, 1, SIGNALLED (SIGKILL));
+    assert_int_equal (count_of (world, DN_FX_FORK), 0);
+    assert_int_equal (result_of (world, 1)->outcome, DENIM_LOST);
+    world_pass (world, DN_OFFER_MS);
+    assert_int_equal (last_sent (world, DN_MSG_OFFER)->slots, 0);
+    world_ready (world, DN_SLOT_ZYGOTE);
+    world_pass (world, DN_OFFER_MS);
+    assert_int_equal (count_of (world, DN_FX_FORK), 2);
+    assert_int_equal (last_sent (world, DN_MSG_OFFER)->slots, 2);
+    world_free (world);
+}
+
+static void
+garbled_slot_is_killed (void **state)
+{
+    world_t       *world = up ();
+    const uint32_t slot = 1;
+    (void) state;
+
+    world_call (world, call_garbled, &slot);
+    assert_int_equal (last_of (world, DN_FX_KILL)->slot, 1);
+    world_free (world);
+}
+
+static void
+slots_are_recycled_one_at_a_time (void **state)
+{
+    dn_fleet_config_t config = world_config ();
+    (void) state;
+
+    config.recycle_tasks = 2;
+    world_t *world = world_up (&config);
+    for (uint64_t seq = 1; seq <= 4; seq++)
+        world_run (world, seq);
+    world_answer (world, 0, 10); /* 1; then 3 goes to slot 0 */
+    world_answer (world, 0, 10);
+    assert_int_equal (count_of (world, DN_FX_STOP), 1);
+    assert_int_equal (last_of (world, DN_FX_STOP)->slot, 0);
+    world_answer (world, 1, 10); /* 2; then 4 goes to slot 1 */
+    world_answer (world, 1, 10);
+    assert_int_equal (count_of (world, DN_FX_STOP), 1);
+    world_exit (world, 0, EXITED (0));
+    assert_int_equal (count_of (world, DN_FX_EXEC), 1);
+    world_ready (world, 0);
+    world_run (world, 5);
+    world_run (world, 6);
+    while (in_channel (world, 1))
+        world_answer (world, 1, 10);
+    assert_int_equal (last_of (world, DN_FX_STOP)->slot, 1);
+    world_pass (world, DN_LEAVE_MS); /* one that does not end when it is asked to */
+    assert_int_equal (last_of (world, DN_FX_KILL)->slot, 1);
+    world_free (world);
+}
+
+/*  ---- the link ---- */
+
+static void
+nothing_is_sent_between_hello_and_welcome (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_run (world, 1);
+    world_run (world, 2);
+    world_start (world, 1);
+    world_say (world, DN_MSG_WHO);
+    assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->link, 2);
+    assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->rows, 2);
+    world_forget_notes (world);
+    world_answer (world, 0, 10);
+    world_exit (world, 1, SIGNALLED (SIGSEGV));
+    world_run (world, 3); /* placed over the old link: HELLO did not list it */
+    world_pass (world, 300);
+    assert_int_equal (count_of (world, DN_FX_SEND) + count_of (world, DN_FX_RELAY), 0);
+    assert_int_equal (kept_count (world), 1);
+    world_welcome (world, 1);
+    assert_true (relayed (world, 1));
+    assert_int_equal (result_of (world, 2)->outcome, DENIM_LOST);
+    assert_int_equal (slot_with (world, 3), -1);
+    assert_int_equal (kept_count (world), 0);
+    world_free (world);
+}
+
+static void
+beat_is_answered_with_what_is_held (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        world_run (world, seq);
+    world_beat (world, 1, 77);
+    const note_t *held = last_sent (world, DN_MSG_HELD);
+    assert_int_equal (held->mark, 77);
+    assert_int_equal (held->rows, 3);
+    assert_int_equal (held->states[0], 1);
+    assert_int_equal (held->states[2], 0);
+    world_free (world);
+}
+
+static void
+beat_of_another_epoch_is_answered_with_hello (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_beat (world, 2, 1);
+    assert_int_equal (sent_of (world, DN_MSG_HELD), 0);
+    assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->link, 2);
+    world_beat (world, 2, 2); /* and so is one that came before WELCOME */
+    assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->link, 3);
+    world_free (world);
+}
+
+static void
+silent_manager_is_given_up_and_running_tasks_go_on (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_beat (world, 1, 1);
+    world_run (world, 1);
+    world_run (world, 2);
+    world_pass (world, 2499);
+    assert_int_equal (world->fresh, 1);
+    world_pass (world, 501);
+    assert_int_equal (world->fresh, 2);
+    assert_true (logged (world, "manager_lost"));
+    world_forget_notes (world);
+    world_answer (world, 0, 10);
+    assert_int_equal (count_of (world, DN_FX_SEND) + count_of (world, DN_FX_RELAY), 0);
+    world_writable (world);
+    assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->link, 2);
+    assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->rows, 2);
+    world_welcome (world, 9);
+    assert_true (relayed (world, 1));
+    assert_true (logged (world, "manager_back"));
+    world_free (world);
+}
+
+static void
+cut_off_worker_starts_nothing_from_standby (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        world_run (world, seq);
+    world_call (world, call_disconnected, NULL);
+    assert_int_equal (world->fresh, 2);
+    world_answer (world, 0, 10);
+    assert_int_equal (slot_with (world, 3), -1);
+    world_pass (world, 500); /* nor is it refused: nobody could be told */
+    assert_int_equal (kept_count (world), 3);
+    world_writable (world);
+    world_welcome (world, 1);
+    assert_int_equal (slot_with (world, 3), 0);
+    world_free (world);
+}
+
+static void
+greeting_that_is_not_answered_begins_anew (void **state)
+{
+    dn_fleet_config_t config = world_config ();
+    world_t          *world = world_new (&config);
+    (void) state;
+
+    world_ready (world, 0);
+    world_writable (world);
+    world_pass (world, 3000);
+    assert_int_equal (world->fresh, 2);
+    assert_true (dn_fleet_wants_writable (world->fleet));
+    assert_false (logged (world, "manager_lost"));
+    world_free (world);
+}
+
+static void
+hello_that_the_socket_does_not_take_is_sent_later (void **state)
+{
+    dn_fleet_config_t config = world_config ();
+    world_t          *world = world_new (&config);
+    (void) state;
+
+    world_ready (world, 0);
+    world->full = true;
+    world_call (world, call_writable, NULL);
+    assert_int_equal (sent_of (world, DN_MSG_WORKER_HELLO), 0);
+    assert_true (dn_fleet_wants_writable (world->fleet));
+    world_writable (world);
+    assert_int_equal (sent_of (world, DN_MSG_WORKER_HELLO), 1);
+    assert_false (dn_fleet_wants_writable (world->fleet));
+    world_free (world);
+}
+
+static void
+frozen_host_counts_as_one_beat (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_beat (world, 1, 1);
+    world_pass (world, 1000);
+    world->now_ms += 60000; /* no tick was possible */
+    world_pass (world, 0);
+    assert_int_equal (world->fresh, 1);
+    world_pass (world, 3000);
+    assert_int_equal (world->fresh, 2);
+    world_free (world);
+}
+
+static void
+other_version_ends_the_worker (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_fault (world, DENIM_REASON_MALFORMED);
+    assert_false (world->exited);
+    world_fault (world, DENIM_REASON_VERSION);
+    assert_true (world->exited);
+    assert_int_equal (world->exit_code, 69);
+    world_free (world);
+}
+
+static void
+question_gets_an_answer (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_say (world, DN_MSG_ASK);
+    assert_int_equal (sent_of (world, DN_MSG_ANSWER), 1);
+    world_free (world);
+}
+
+/*  ---- the outbox ---- */
+
+static void
+answer_that_the_socket_does_not_take_is_kept_and_sent_later (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_run (world, 1);
+    world_run (world, 2);
+    world_start (world, 1);
+    world->full = true;
+    world_answer (world, 0, 10);
+    assert_false (relayed (world, 1));
+    world_exit (world, 1, SIGNALLED (SIGSEGV));
+    assert_true (dn_fleet_wants_writable (world->fleet));
+    world_about (world, DN_MSG_RESEND, 1, 0); /* no more than waiting can be done */
+    assert_false (relayed (world, 1));
+    world_writable (world);
+    assert_true (relayed (world, 1));
+    assert_int_equal (result_of (world, 2)->outcome, DENIM_LOST);
+    assert_false (dn_fleet_wants_writable (world->fleet));
+    assert_int_equal (kept_count (world), 0);
+    world_free (world);
+}
+
+static void
+full_outbox_takes_no_task (void **state)
+{
+    dn_fleet_config_t config = world_config ();
+    (void) state;
+
+    config.outbox_bytes = 25; /* of answers with 10 */
+    world_t *world = world_up (&config);
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        world_run (world, seq);
+    world->full = true;
+    world_answer (world, 0, 10);
+    world_answer (world, 1, 10);
+    assert_false (logged (world, "outbox_full"));
+    world_answer (world, 0, 10);
+    assert_true (logged (world, "outbox_full"));
+    world->full = false;
+    world_beat (world, 1, 1);
+    assert_int_equal (last_sent (world, DN_MSG_HELD)->states[0], 2);
+    world_run (world, 4); /* the manager did not know yet */
+    assert_int_equal (kept_count (world), 3);
+    world_writable (world);
+    assert_int_equal (kept_count (world), 0);
+    world_run (world, 5);
+    assert_true (slot_with (world, 5) >= 0);
+    world_free (world);
+}
+
+static void
+settled_and_forgotten_answers_are_let_go (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_run (world, 1);
+    world_run (world, 2);
+    world->full = true;
+    world_answer (world, 0, 10);
+    world_answer (world, 1, 10);
+    world_about (world, DN_MSG_SETTLED, 1, 0);
+    assert_int_equal (kept_count (world), 1);
+    world_forget (world, &world_client);
+    assert_int_equal (kept_count (world), 0);
+    world_writable (world);
+    assert_false (relayed (world, 1) || relayed (world, 2));
+    world_free (world);
+}
+
+static void
+refusal_that_cannot_be_sent_is_kept_like_an_answer (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        world_run (world, seq);
+    world->full = true;
+    world_pass (world, 100);
+    assert_null (refusal_of (world, 3));
+    world_writable (world);
+    assert_int_equal (refusal_of (world, 3)->reason, DENIM_REASON_STANDBY);
+    world_free (world);
+}
+
+static void
+long_outbox_goes_in_portions (void **state)
+{
+    dn_fleet_config_t config = world_config ();
+    (void) state;
+
+    config.outbox_bytes = 1000000;
+    world_t *world = world_up (&config);
+    world->full = true;
+    for (uint64_t seq = 1; seq <= 300; seq++) {
+        world_run (world, seq);
+        world_answer (world, (uint32_t) slot_with (world, seq), 10);
+    }
+    world_forget_notes (world);
+    world_writable (world);
+    assert_true (count_of (world, DN_FX_RELAY_KEPT) < 300);
+    world_pass (world, 1);
+    assert_int_equal (count_of (world, DN_FX_RELAY_KEPT), 300);
+    assert_int_equal (kept_count (world), 0);
+    world_free (world);
+}
+
+/*  ---- leaving ---- */
+
+static void
+end_all (world_t *world)
+{
+    for (uint32_t i = 0; i < 2; i++)
+        if (world->slot[i].alive)
+            world_exit (world, i, EXITED (0));
+    world_pass (world, 0);
+}
+
+static void
+drain_refuses_what_waits_and_lets_end_what_runs (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        world_run (world, seq);
+    world_start (world, 0);
+    world_start (world, 1);
+    world_drain (world, 10000);
+    world_pass (world, 0);
+    assert_int_equal (sent_of (world, DN_MSG_DRAINING), 1);
+    assert_int_equal (refusal_of (world, 3)->reason, DENIM_REASON_DRAINING);
+    world_run (world, 4);
+    assert_int_equal (refusal_of (world, 4)->reason, DENIM_REASON_DRAINING);
+    world_answer (world, 0, 10);
+    world_answer (world, 1, 10);
+    assert_true (relayed (world, 1) && relayed (world, 2));
+    world_pass (world, 0);
+    assert_int_equal (sent_of (world, DN_MSG_BYE), 1);
+    assert_int_equal (count_of (world, DN_FX_STOP), 2);
+    assert_false (world->exited);
+    end_all (world);
+    assert_true (world->exited);
+    assert_int_equal (world->exit_code, 0);
+    world_free (world);
+}
+
+static void
+drain_gives_back_what_is_in_a_channel (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    for (uint64_t seq = 9000; seq < 9008; seq++) {
+        world_run (world, seq);
+        world_answer (world, (uint32_t) slot_with (world, seq), 10);
+    }
+    for (uint64_t seq = 1; seq <= 4; seq++)
+        world_run (world, seq);
+    world_start (world, 0);
+    world_start (world, 1);
+    world_call (world, call_signal, NULL);
+    world_pass (world, 0);
+    assert_int_equal (sent_of (world, DN_MSG_REFUSE), 2);
+    assert_int_equal (in_channel (world, 0) + in_channel (world, 1), 2);
+    world_free (world);
+}
+
+static void
+drain_that_takes_too_long_loses_what_runs (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_run (world, 1);
+    world_start (world, 0);
+    world_call (world, call_signal, NULL);
+    world_pass (world, 499);
+    assert_int_equal (count_of (world, DN_FX_KILL), 0);
+    world_pass (world, 1);
+    assert_int_equal (count_of (world, DN_FX_KILL), 1);
+    world_exit (world, 0, SIGNALLED (SIGKILL));
+    assert_int_equal (result_of (world, 1)->outcome, DENIM_LOST);
+    assert_int_equal (result_of (world, 1)->reason, DENIM_REASON_SHUTDOWN);
+    world_pass (world, 0);
+    end_all (world);
+    assert_true (world->exited);
+    world_free (world);
+}
+
+static void
+second_signal_waits_for_nothing (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_run (world, 1);
+    world_start (world, 0);
+    world_call (world, call_signal, NULL);
+    world_pass (world, 0);
+    assert_false (world->exited);
+    world_call (world, call_signal, NULL);
+    world_pass (world, 0);
+    assert_int_equal (result_of (world, 1)->reason, DENIM_REASON_SHUTDOWN);
+    assert_int_equal (sent_of (world, DN_MSG_BYE), 1);
+    assert_true (world->exited);
+    assert_int_equal (world->exit_code, 0);
+    assert_false (logged (world, "answers_dropped"));
+    world_free (world);
+}
+
+static void
+worker_without_a_manager_leaves_after_the_grace (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_run (world, 1);
+    world_call (world, call_disconnected, NULL);
+    world_answer (world, 0, 10);
+    world_call (world, call_signal, NULL);
+    world_pass (world, 500 + DN_LEAVE_MS - 1);
+    assert_int_equal (count_of (world, DN_FX_STOP), 0);
+    world_pass (world, 1);
+    assert_true (logged (world, "answers_dropped"));
+    assert_int_equal (count_of (world, DN_FX_STOP), 2);
+    world_pass (world, DN_LEAVE_MS); /* they do not end */
+    assert_true (world->exited);
+    world_free (world);
+}
+
+static void
+zygote_is_asked_to_end_last (void **state)
+{
+    dn_fleet_config_t config = world_config ();
+    (void) state;
+
+    config.preload = true;
+    world_t *world = world_up (&config);
+    world_call (world, call_signal, NULL);
+    world_pass (world, 0);
+    assert_int_equal (count_of (world, DN_FX_STOP), 2);
+    end_all (world);
+    assert_int_equal (last_of (world, DN_FX_STOP)->slot, DN_SLOT_ZYGOTE);
+    assert_false (world->exited);
+    world_exit (world, DN_SLOT_ZYGOTE, EXITED (0));
+    world_pass (world, 0);
+    assert_true (world->exited);
+    world_free (world);
+}
+
+static void
+signal_during_the_import_leaves (void **state)
+{
+    world_t *world = new_preloaded ();
+    (void) state;
+
+    world_call (world, call_signal, NULL);
+    world_pass (world, 0);
+    assert_int_equal (last_of (world, DN_FX_KILL)->slot, DN_SLOT_ZYGOTE);
+    world_exit (world, DN_SLOT_ZYGOTE, SIGNALLED (SIGKILL));
+    world_pass (world, 0);
+    assert_true (world->exited);
+    assert_int_equal (world->exit_code, 0);
+    world_free (world);
+}
+
+int
+main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (first_slot_imports_before_the_others_start_and_hello_is_sent),
+        cmocka_unit_test (zygote_imports_and_forks_the_slots),
+        cmocka_unit_test (app_that_starts_threads_is_named_and_not_forked),
+        cmocka_unit_test (app_that_cannot_be_imported_ends_the_worker),
+        cmocka_unit_test (process_that_dies_before_it_is_ready_is_tried_three_times),
+        cmocka_unit_test (process_that_cannot_be_configured_is_not_tried_again),
+        cmocka_unit_test (dead_slot_is_replaced_at_once_and_a_barren_row_of_them_waits),
+        cmocka_unit_test (backoff_doubles_up_to_its_limit),
+        cmocka_unit_test (start_that_never_ends_is_killed),
+        cmocka_unit_test (process_that_cannot_be_made_is_tried_again_later),
+        cmocka_unit_test (death_of_the_zygote_takes_the_slots_and_all_come_back),
+        cmocka_unit_test (garbled_slot_is_killed),
+        cmocka_unit_test (slots_are_recycled_one_at_a_time),
+        cmocka_unit_test (nothing_is_sent_between_hello_and_welcome),
+        cmocka_unit_test (beat_is_answered_with_what_is_held),
+        cmocka_unit_test (beat_of_another_epoch_is_answered_with_hello),
+        cmocka_unit_test (silent_manager_is_given_up_and_running_tasks_go_on),
+        cmocka_unit_test (cut_off_worker_starts_nothing_from_standby),
+        cmocka_unit_test (greeting_that_is_not_answered_begins_anew),
+        cmocka_unit_test (hello_that_the_socket_does_not_take_is_sent_later),
+        cmocka_unit_test (frozen_host_counts_as_one_beat),
+        cmocka_unit_test (other_version_ends_the_worker),
+        cmocka_unit_test (question_gets_an_answer),
+        cmocka_unit_test (answer_that_the_socket_does_not_take_is_kept_and_sent_later),
+        cmocka_unit_test (full_outbox_takes_no_task),
+        cmocka_unit_test (settled_and_forgotten_answers_are_let_go),
+        cmocka_unit_test (refusal_that_cannot_be_sent_is_kept_like_an_answer),
+        cmocka_unit_test (long_outbox_goes_in_portions),
+        cmocka_unit_test (drain_refuses_what_waits_and_lets_end_what_runs),
+        cmocka_unit_test (drain_gives_back_what_is_in_a_channel),
+        cmocka_unit_test (drain_that_takes_too_long_loses_what_runs),
+        cmocka_unit_test (second_signal_waits_for_nothing),
+        cmocka_unit_test (worker_without_a_manager_leaves_after_the_grace),
+        cmocka_unit_test (zygote_is_asked_to_end_last),
+        cmocka_unit_test (signal_during_the_import_leaves),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}

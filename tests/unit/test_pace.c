@@ -1,0 +1,299 @@
+/*  test_pace.c - hold and retry: the policy against a toy manager with a number of places
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "core/pace.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define CALLS_MAX 4096
+
+/*  A manager with `places`; a call in one ends after `run_ms`. Calls are held without end. */
+typedef struct {
+    dn_pace_t pace;
+    int64_t   now_ms;
+    uint32_t  places;
+    int64_t   run_ms;
+    uint32_t  known;            /* calls get a KNOWN in the turn after they were placed */
+    uint32_t  running;
+    struct {
+        int64_t ends_ms;
+        bool    probe;
+        bool    told;           /* the pace knows that it is placed */
+    } call[CALLS_MAX];
+    uint64_t submits;
+    uint64_t rejects;
+    uint64_t results;
+} toy_t;
+
+static void
+toy_init (toy_t *toy, uint32_t places, int64_t run_ms)
+{
+    memset (toy, 0, sizeof *toy);
+    toy->places = places;
+    toy->run_ms = run_ms;
+    dn_pace_init (&toy->pace, 42);
+}
+
+static void
+toy_end (toy_t *toy, uint32_t i)
+{
+    if (!toy->call[i].told)
+        dn_pace_placed (&toy->pace, toy->call[i].probe, false);
+    dn_pace_ended (&toy->pace);
+    toy->call[i] = toy->call[--toy->running];
+    toy->results++;
+}
+
+/*  One millisecond: answers come in, then the client sends what it may. */
+static void
+toy_turn (toy_t *toy)
+{
+    toy->now_ms++;
+    for (uint32_t i = 0; i < toy->running;) {
+        if (toy->call[i].ends_ms <= toy->now_ms) {
+            toy_end (toy, i);
+            continue;
+        }
+        if (toy->known && !toy->call[i].told) {
+            toy->call[i].told = true;
+            dn_pace_placed (&toy->pace, toy->call[i].probe, true);
+        }
+        i++;
+    }
+    dn_pace_tick (&toy->pace, toy->now_ms);
+    uint32_t refused = 0;
+    while (dn_pace_room (&toy->pace)) {
+        bool probe = dn_pace_sent (&toy->pace, false, toy->now_ms);
+        toy->submits++;
+        if (toy->running == toy->places) {
+            refused++;
+            continue;
+        }
+        toy->call[toy->running].ends_ms = toy->now_ms + toy->run_ms;
+        toy->call[toy->running].told = false;
+        toy->call[toy->running++].probe = probe;
+    }
+    dn_pace_settle (&toy->pace);
+    for (; refused; refused--, toy->rejects++)
+        dn_pace_refused (&toy->pace, 20, toy->now_ms);
+    dn_pace_check (&toy->pace);
+    assert_true (toy->pace.in_flight == toy->running);
+}
+
+static void
+toy_run (toy_t *toy, int turns)
+{
+    while (turns--)
+        toy_turn (toy);
+}
+
+static void
+starts_with_eight_and_grows_with_each_answer (void **state)
+{
+    static toy_t toy;
+    (void) state;
+
+    toy_init (&toy, 1000, 10);
+    assert_int_equal (dn_pace_room (&toy.pace), 8);
+    toy_turn (&toy);
+    assert_int_equal (toy.running, 8);
+    toy_run (&toy, 10);
+    assert_int_equal (toy.running, 16);
+    toy_run (&toy, 50);
+    assert_int_equal (toy.running, 512);
+    assert_int_equal (toy.rejects, 0);
+}
+
+static void
+caller_with_one_call_at_a_time_gets_no_burst_to_use_later (void **state)
+{
+    dn_pace_t pace;
+    (void) state;
+
+    dn_pace_init (&pace, 1);
+    for (int i = 0; i < 1000; i++) {
+        dn_pace_sent (&pace, false, 0);
+        dn_pace_settle (&pace);
+        dn_pace_placed (&pace, false, false);
+        dn_pace_ended (&pace);
+    }
+    assert_int_equal (dn_pace_room (&pace), 8);
+}
+
+static void
+long_tasks_fill_many_places_as_fast_as_known_comes (void **state)
+{
+    static toy_t toy;
+    (void) state;
+
+    toy_init (&toy, 500, 100000);
+    toy.known = 1;
+    toy_run (&toy, 20);
+    assert_int_equal (toy.running, 500);
+}
+
+static void
+reject_lowers_it_to_what_really_runs (void **state)
+{
+    static toy_t toy;
+    (void) state;
+
+    toy_init (&toy, 3, 1000);
+    toy_turn (&toy);
+    assert_int_equal (toy.running, 3);
+    assert_int_equal (toy.rejects, 5);
+    assert_int_equal (dn_pace_room (&toy.pace), 0);
+}
+
+static void
+one_submit_follows_each_result (void **state)
+{
+    dn_pace_t pace;
+    (void) state;
+
+    dn_pace_init (&pace, 1);
+    for (int i = 0; i < 8; i++)
+        dn_pace_sent (&pace, false, 0);
+    for (int i = 0; i < 5; i++)
+        dn_pace_refused (&pace, 20, 0);
+    for (int i = 0; i < 2; i++) {
+        dn_pace_placed (&pace, false, false);
+        dn_pace_ended (&pace);
+    }
+    assert_int_equal (dn_pace_room (&pace), 2);
+}
+
+static void
+places_that_came_free_in_the_same_turn_are_not_lost_to_a_reject (void **state)
+{
+    dn_pace_t pace;
+    (void) state;
+
+    dn_pace_init (&pace, 1);
+    for (int i = 0; i < 8; i++)
+        dn_pace_sent (&pace, false, 0);
+    for (int i = 0; i < 4; i++) {
+        dn_pace_placed (&pace, false, false);
+        dn_pace_ended (&pace);
+    }
+    dn_pace_refused (&pace, 20, 0);
+    assert_int_equal (dn_pace_room (&pace), 4);
+}
+
+static void
+steady_overload_is_refused_less_than_twice_in_a_hundred (void **state)
+{
+    static toy_t toy;
+    static const uint32_t places[] = {1, 2, 8, 130, 1000};
+    (void) state;
+
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        toy_init (&toy, places[i], 2);
+        toy_run (&toy, 10000);          /* ten seconds of short tasks */
+        toy.submits = toy.rejects = toy.results = 0;
+        toy_run (&toy, 20000);
+        assert_true (toy.rejects * 50 < toy.submits);
+        assert_true (toy.results * 100 >= 99 * (places[i] * 20000ULL / 2));     /* and none idles */
+    }
+}
+
+static void
+new_places_are_found_within_seconds (void **state)
+{
+    static toy_t toy;
+    (void) state;
+
+    toy_init (&toy, 2, 5);
+    toy_run (&toy, 5000);
+    toy.places = 200;
+    toy_run (&toy, 3000);
+    assert_int_equal (toy.running, 200);
+
+    toy_init (&toy, 2, 1000);           /* long tasks: by the timer, then by KNOWN */
+    toy.known = 1;
+    toy_run (&toy, 5000);
+    toy.places = 200;
+    toy_run (&toy, 4000);
+    assert_int_equal (toy.running, 200);
+}
+
+static void
+without_any_place_it_asks_ever_more_rarely_but_every_two_seconds (void **state)
+{
+    static toy_t toy;
+    (void) state;
+
+    toy_init (&toy, 0, 1);
+    toy_run (&toy, 10000);
+    assert_in_range (toy.submits, 8 + 5, 8 + 30);
+    for (int i = 0; i < 20; i++) {
+        uint64_t before = toy.submits;
+        toy_run (&toy, 2001);
+        assert_true (toy.submits > before);
+    }
+    toy.places = 4;                     /* and then it is all there at once */
+    toy_run (&toy, 2100);
+    assert_true (toy.results > 0);
+}
+
+static void
+granted_calls_are_never_held_back (void **state)
+{
+    dn_pace_t pace;
+    (void) state;
+
+    dn_pace_init (&pace, 1);
+    for (int i = 0; i < 8; i++)
+        dn_pace_sent (&pace, false, 0);
+    for (int i = 0; i < 8; i++)
+        dn_pace_refused (&pace, 20, 0);
+    assert_int_equal (dn_pace_room (&pace), 0);
+    for (int i = 0; i < 5; i++)
+        assert_false (dn_pace_sent (&pace, true, 0));
+    assert_int_equal (pace.in_flight, 5);
+    dn_pace_ended (&pace);
+    assert_int_equal (dn_pace_room (&pace), 0);
+    dn_pace_check (&pace);
+}
+
+static void
+another_manager_voids_what_was_learned (void **state)
+{
+    dn_pace_t pace;
+    (void) state;
+
+    dn_pace_init (&pace, 1);
+    for (int i = 0; i < 8; i++)
+        dn_pace_sent (&pace, false, 0);
+    for (int i = 0; i < 6; i++)
+        dn_pace_refused (&pace, 2000, 0);
+    dn_pace_reset (&pace);
+    assert_int_equal (pace.in_flight, 2);
+    assert_int_equal (dn_pace_room (&pace), 8);
+    assert_true (dn_pace_deadline_ms (&pace) == INT64_MAX);
+}
+
+int
+main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (starts_with_eight_and_grows_with_each_answer),
+        cmocka_unit_test (caller_with_one_call_at_a_time_gets_no_burst_to_use_later),
+        cmocka_unit_test (long_tasks_fill_many_places_as_fast_as_known_comes),
+        cmocka_unit_test (reject_lowers_it_to_what_really_runs),
+        cmocka_unit_test (one_submit_follows_each_result),
+        cmocka_unit_test (places_that_came_free_in_the_same_turn_are_not_lost_to_a_reject),
+        cmocka_unit_test (steady_overload_is_refused_less_than_twice_in_a_hundred),
+        cmocka_unit_test (new_places_are_found_within_seconds),
+        cmocka_unit_test (without_any_place_it_asks_ever_more_rarely_but_every_two_seconds),
+        cmocka_unit_test (granted_calls_are_never_held_back),
+        cmocka_unit_test (another_manager_voids_what_was_learned),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
