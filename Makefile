@@ -187,8 +187,13 @@ $(BUILD)/bin/denim-slot: $(OBJ)/bin/denim-slot.o $(asan_slot_obj)
 	$(link) -ldl
 
 # Extensions leave Python's own names open: the interpreter that loads them has them.
-$(BUILD)/python/denim/_channel.abi3.so: $(slot_obj) $(call objects,$(base_src))
-	$(call link,-shared)
+$(OBJ)/module.map: Makefile
+	@mkdir -p $(@D)
+	@echo '{ global: PyInit_*; local: *; };' >$@
+
+channel_flags = -shared -Wl,--version-script,$(OBJ)/module.map
+$(BUILD)/python/denim/_channel.abi3.so: $(slot_obj) $(call objects,$(base_src)) $(OBJ)/module.map
+	$(call link,$(channel_flags))
 
 ext_flags := -shared -Wl,--exclude-libs,ALL
 $(BUILD)/python/denim/_denim.abi3.so: $(ext_obj) $(FULL_LIB)

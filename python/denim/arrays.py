@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MPL-2.0
 # Copyright the denim authors
-"""numpy's arrays and scalars in the json codec, for processes that have numpy loaded.
+"""numpy's arrays and scalars in the json codec, where numpy is installed.
 
-Owns the tags ~ndarray and ~numpy and the form of a dtype. Must never import numpy: a process that
-has no arrays has no use for it, and a message is no reason to load it.
+Owns the tags ~ndarray and ~numpy and the form of a dtype. Must never need numpy: it is imported when
+the first array arrives, and looked for among the loaded modules before one can be sent.
 
     ~ndarray   [DTYPE, shape, order, BUFFER]     order "C" or "F": of the bytes
     ~numpy     [DTYPE, BUFFER]                   a scalar
@@ -44,9 +44,10 @@ def writer_of(value: object) -> Callable[[Writer, Any], Any] | None:
 
 
 def _numpy() -> Any:
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
-        raise Unfit("a numpy array, and numpy is not imported here (import it before)")
+    try:
+        import numpy
+    except ImportError:
+        raise Unfit("a numpy array, and numpy cannot be imported here") from None
     return numpy
 
 

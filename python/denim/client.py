@@ -570,10 +570,10 @@ def _set_default(client: Client | None) -> Client | None:
 
 def _after_fork() -> None:
     global _default, _default_lock
-    _default_lock = threading.Lock()
-    _default = None
     for client in list(_clients):
         client._link.after_fork()
+    _default_lock = threading.Lock()
+    _default = None
 
 
 def _close_all() -> None:

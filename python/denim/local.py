@@ -204,6 +204,8 @@ class LocalCluster:
         return _Program("manager", command, self._log_path("manager"), child_environment())
 
     def _start_worker(self, slots: int | None, app: Sequence[str]) -> _Program:
+        if not app and not self._allow_pickle:
+            raise ValueError("a worker needs something to run: app=..., or allow_pickle=True")
         self._made += 1
         name = f"w{self._made}"
         command = [find_program("denim-worker"), "--manager", self._address, "--name", name]
@@ -405,24 +407,30 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _program_of(pid: int) -> str:
-    """Path of the program that a process runs, "" when it is gone or a zombie."""
+def _is_zygote(pid: int) -> bool:
+    """Whether a child of a worker is what slots are forked from; asks what it was started with."""
     try:
-        return os.readlink(f"/proc/{pid}/exe")
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return b"DENIM_SLOT_ROLE=zygote" in file.read().split(b"\0")
     except OSError:
-        return ""
+        return False
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except (OSError, IndexError):
+        return False
 
 
 def _slots_of(worker: int) -> list[int]:
-    """Slots of a worker: children of its zygote, of the same program; else its own children."""
+    """Slots of a worker: children of its zygote, or its own."""
     found: list[int] = []
     for child in _children(worker):
-        program = _program_of(child)
-        if not program:
-            continue
-        forked = [pid for pid in _children(child) if _program_of(pid) == program]
-        found += forked or [child]
-    return found
+        found += _children(child) if _is_zygote(child) else [child]
+    return [pid for pid in found if _lives(pid)]
 
 
 _clusters: weakref.WeakSet[LocalCluster] = weakref.WeakSet()

@@ -28,10 +28,9 @@ __all__ = ["Mapping", "length"]
 
 
 class _Failed(NamedTuple):
-    """An item that never became a call."""
+    """A call that has ended, or never was one, with this."""
 
     error: BaseException
-    ends: bool  # nothing comes after it: the items themselves raised
 
 
 class Mapping:
@@ -65,6 +64,7 @@ class Mapping:
         self._sent = 0
         self._taken = 0
         self._held: Sequence[Any] | None = None  # frames that met a full window
+        self._broken: Exception | None = None  # what the items themselves raised, at their end
         self._sizes: dict[int, int] = {}  # items of each chunk that is out
         self._ended: dict[int, Reply | _Failed] | None = {} if ordered else None
         self._arrived: deque[tuple[int, Reply | _Failed]] = deque()  # when not ordered
@@ -143,12 +143,11 @@ class Mapping:
                 return self._next_chunk(item)
             except CodecError as error:
                 error.task = self._task
-                failed = _Failed(error, ends=False)
+                self._put(self._sent, _Failed(error))
+                self._sent += 1
             except Exception as error:  # of the caller's iterables: raised where it belongs
                 self._items = None
-                failed = _Failed(error, ends=True)
-            self._put(self._sent, failed)
-            self._sent += 1
+                self._broken = error
         return None
 
     def _next_chunk(self, first: tuple[Any, ...]) -> Sequence[Any]:
@@ -176,6 +175,8 @@ class Mapping:
                     return number, ended
             if number == self._sent:
                 if self._items is None and self._held is None:
+                    if self._broken is not None:
+                        raise self._broken
                     return None
                 self._feed(self._patience(1.0))  # the window is full of other calls
             else:
@@ -189,9 +190,10 @@ class Mapping:
         if not replies and self._abandoned:
             raise self._gone(None)
         for reply in replies:
-            if reply.outcome != VALUE and self._again and self._call_again(reply):
-                continue
-            self._put(reply.token, reply)
+            if reply.outcome != VALUE and self._again:
+                self._fail(reply)
+            else:
+                self._put(reply.token, reply)
 
     def _patience(self, longest: float | None) -> float | None:
         """Seconds to wait at most. Raises TimeoutError when there are none left."""
@@ -210,13 +212,14 @@ class Mapping:
         if self._again:
             self._again.pop(number, None)
 
-    def _call_again(self, reply: Reply) -> bool:
-        again = self._again[reply.token]
-        pause = again.pause(reply, from_reply(reply, self._task))
+    def _fail(self, reply: Reply) -> None:
+        """Call it again later, or let it have failed."""
+        failure = from_reply(reply, self._task)
+        pause = self._again[reply.token].pause(reply, failure)
         if pause is None:
-            return False
-        self._schedule.put(pause, reply.token)
-        return True
+            self._put(reply.token, _Failed(failure))
+        else:
+            self._schedule.put(pause, reply.token)
 
     def _submit_due(self) -> None:
         while (number := self._schedule.take()) is not None:
@@ -233,8 +236,8 @@ class Mapping:
         if not isinstance(ended, _Failed):
             if ended.outcome == VALUE:
                 return value_of(ended, self._plan)
-            ended = _Failed(from_reply(ended, self._task), ends=False)
-        if self._return_exceptions and not ended.ends:
+            ended = _Failed(from_reply(ended, self._task))
+        if self._return_exceptions:
             return ended.error
         raise ended.error
 

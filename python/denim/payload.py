@@ -27,7 +27,8 @@ rather than turned into something else.
 **The pickle codec** is protocol 5 with large buffers as frames. Whoever decodes must allow it.
 
 Decoding trusts nothing: whatever the bytes are, it returns a value of the types above or raises
-CodecError, imports nothing that a message names, and needs memory in proportion to the bytes.
+CodecError, imports nothing that a message names (numpy, when an array comes, is all that it ever
+imports), and needs memory in proportion to the bytes.
 
 >>> import datetime
 >>> decode(encode_value((1, {"when": datetime.date(2024, 2, 29)})))

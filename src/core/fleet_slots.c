@@ -1,6 +1,7 @@
 /*  fleet_slots.c - tasks go to slots, and are watched there
  *
- *  A task that is handed to a slot may start at any moment, so whatever concerns one in a channel (a cancel, a limit, a deadline)
+ *  A task that is handed to a slot may start at any moment, so whatever concerns one in a channel
+ *  (a cancel, a limit, a deadline)
  *  begins with taking back what has not started; only then is it known which task runs.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.

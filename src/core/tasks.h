@@ -1,7 +1,8 @@
 /*  tasks.h - the manager's records of tasks: who asked, who has it, how far it is
  *
  *  Owns: one record for each task that was placed and is not yet settled, found by its key (client's
- *  session, sequence number, attempt), and the lists of them in peers. Two tables in one: *places* belong to workers (a task that waits or runs there),
+ *  session, sequence number, attempt), and the lists of them in peers. Two tables in one: *places*
+ *  belong to workers (a task that waits or runs there),
  *  *records* to clients (an outcome that the client has not acknowledged). Never a payload.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.

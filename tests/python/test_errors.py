@@ -73,7 +73,7 @@ def raised(error):
     return errors.from_reply(ended("EXCEPTION", frames=frames), "app:f")
 
 
-# --- the tree --------------------------------------------------------------------------------------
+# --- the tree ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", TREE)
@@ -105,7 +105,7 @@ def test_an_attribute_that_does_not_exist_is_refused():
         denim.DenimError("x", tsak="m:f")
 
 
-# --- the table -------------------------------------------------------------------------------------
+# --- the table -----------------------------------------------------------------------------------
 
 
 def test_every_outcome_but_the_value_has_its_class():
@@ -166,7 +166,7 @@ def test_the_unreachable_manager_says_what_to_start():
     assert "denimd" in str(errors.from_reply(ended("UNAVAILABLE")))
 
 
-# --- what the task raised --------------------------------------------------------------------------
+# --- what the task raised ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

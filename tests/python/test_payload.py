@@ -81,9 +81,11 @@ def same(a, b):
 VALUES = [
     None, True, False, 0, -1, 2**63, -(2**64), 10**639, -(10**700), 10**4299, 10**5000, 3**20000,
     0.0, -0.0, 1.5, 1e308, 5e-324, math.inf, -math.inf, math.nan,
-    "", "x", "\0", "\x7f\u2028é", "\U0001f600", "\ud800", "\udfff\ud800", "\ud83d\ude00", "~", '"~',
+    "", "x", "\0", "\x7f\u2028é", "\U0001f600", "\ud800", "\udfff\ud800", "\ud83d\ude00",
+    "~", '"~',
     [], [1, [2, [3]]], {}, {"a": {"b": []}}, {"": None}, {"\ud800": 1},
-    (), (1,), (1, (2, [3, ()])), [()], {"t": ()}, set(), {1, 2}, frozenset(), frozenset({"a", (1,)}),
+    (), (1,), (1, (2, [3, ()])), [()], {"t": ()}, set(), {1, 2}, frozenset(),
+    frozenset({"a", (1,)}),
     b"", b"\0\xff", bytearray(b"abc"), bytearray(), memoryview(b"abc"), memoryview(b""),
     1j, complex(-0.0, math.nan), complex(math.inf, -2.5),
     datetime.date(1, 1, 1), datetime.date(9999, 12, 31),
@@ -98,7 +100,8 @@ VALUES = [
     decimal.Decimal("NaN"), decimal.Decimal("-sNaN123"), decimal.Decimal("Infinity"),
     uuid.UUID(int=0), uuid.UUID(int=2**128 - 1),
     {1: 2}, {None: 1, True: 2, "a": 3}, {(1, 2): {3: 4}}, {1.5: [b"x"]}, {b"k": {}},
-    {"~": 1}, {"~tuple": [1]}, {"~~tuple": [1]}, {"~bytes": 1}, {"~x": 1, "~y": 2}, {"~x": {"~y": ()}},
+    {"~": 1}, {"~tuple": [1]}, {"~~tuple": [1]}, {"~bytes": 1}, {"~x": 1, "~y": 2},
+    {"~x": {"~y": ()}},
     [{"~tuple": [1]}, ({"~": ()},)], {1: {"~dict": []}},
 ]  # fmt: skip
 
@@ -133,7 +136,7 @@ def test_a_time_zone_arrives_by_its_key():
     assert carry(datetime.time(1, tzinfo=berlin)).tzinfo is berlin
 
 
-# --- random values ---------------------------------------------------------------------------------
+# --- random values -------------------------------------------------------------------------------
 
 
 def random_text(rng):
@@ -153,7 +156,7 @@ def random_scalar(rng, hashable=False):
         lambda: rng.randbytes(rng.choice([0, 3, 100, 4096, 4097])),
         lambda: complex(rng.random(), rng.choice([0.0, -0.0, math.inf])),
         lambda: uuid.UUID(int=rng.getrandbits(128)),
-        lambda: decimal.Decimal((rng.randrange(2), (1, 2, rng.randrange(10)), rng.randrange(-9, 9))),
+        lambda: decimal.Decimal((rng.randrange(2), (1, rng.randrange(10)), rng.randrange(-9, 9))),
         lambda: datetime.timedelta(rng.randrange(-1000, 1000), rng.randrange(90000), 7),
         lambda: datetime.date.fromordinal(rng.randrange(1, 3_000_000)),
         lambda: datetime.datetime.fromtimestamp(
@@ -223,7 +226,7 @@ def test_plain_values_are_plain_json():
     assert payload.encode_value("é") == ['"é"'.encode()]
 
 
-# --- calls -----------------------------------------------------------------------------------------
+# --- calls ---------------------------------------------------------------------------------------
 
 
 def test_a_call_may_come_as_plain_json():
@@ -239,8 +242,8 @@ def test_a_call_without_payload_has_no_arguments():
 
 @pytest.mark.parametrize(
     "text",
-    [b"5", b"{}", b"[]", b"[1]", b'["ab"]', b"[[],[]]", b"[[],{},[],1]", b"[[],{},3]", b"[[],{},[3]]",
-     b"[[], 0]", b'[[],{"~dict":[[1,2]]}]'],
+    [b"5", b"{}", b"[]", b"[1]", b'["ab"]', b"[[],[]]", b"[[],{},[],1]", b"[[],{},3]",
+     b"[[],{},[3]]", b"[[], 0]", b'[[],{"~dict":[[1,2]]}]'],
 )  # fmt: skip
 def test_what_is_no_call_is_refused(text):
     with pytest.raises(CodecError):
@@ -256,7 +259,7 @@ def test_many_calls_travel_as_one():
     assert args == [[0, 1], [0, 2]]
 
 
-# --- frames ----------------------------------------------------------------------------------------
+# --- frames --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray])
@@ -305,7 +308,7 @@ def test_a_frame_is_named_once_and_each_is_named():
             payload.decode([text, *frames])
 
 
-# --- refusals --------------------------------------------------------------------------------------
+# --- refusals ------------------------------------------------------------------------------------
 
 
 class Colour(enum.IntEnum):
@@ -319,7 +322,7 @@ Point = collections.namedtuple("Point", "x y")
     ("value", "path", "says"),
     [
         (object(), "args[1]", "<class 'object'>"),
-        ({"x": [0, 1, 2, {Colour.RED}]}, "args[1]['x'][3]", "set of <enum 'Colour'> (pass its .value)"),
+        ({"x": [0, 1, {Colour.RED}]}, "args[1]['x'][2]", "set of <enum 'Colour'> (pass its"),
         ([Point(1, 2)], "args[1][0]", "a subclass of tuple (pass tuple(...))"),
         (collections.OrderedDict(), "args[1]", "a subclass of dict"),
         ({1: {"a": Fraction(1)}}, "args[1][1]['a']", "Fraction"),
@@ -383,31 +386,37 @@ def test_integers_do_not_depend_on_the_digit_limit(limit):
     assert payload.decode(frames) == values
 
 
-# --- hostile documents -----------------------------------------------------------------------------
+# --- hostile documents ---------------------------------------------------------------------------
 
 HOSTILE = [
     b"", b"\xff\xfe", b"nonsense", b"[", b"[1,", b"{1:2}", b'"\\ud800', b"[" * 200_000,
     b'{"a":' * 100_000, b"1" * 5000, b"[[1]] x", b'"\x00"', b"\xef\xbb\xbf[]",
     b'{"~nothing":1}', b'{"~":1}', b'{"~tuple":1}', b'{"~tuple":"ab"}', b'{"~set":[[]]}',
     b'{"~set":[{"~set":[]}]}', b'{"~frozenset":{}}', b'{"~dict":[1]}', b'{"~dict":[[1]]}',
-    b'{"~dict":[[[],1]]}', b'{"~dict":"ab"}', b'{"~bytes":"*"}', b'{"~bytes":"AA"}', b'{"~bytes":null}',
+    b'{"~dict":[[[],1]]}', b'{"~dict":"ab"}', b'{"~bytes":"*"}', b'{"~bytes":"AA"}',
+    b'{"~bytes":null}',
     b'{"~bytes":1e0}', b'{"~bytearray":5}', b'{"~memoryview":["AAAA","O",[1]]}',
     b'{"~memoryview":["AAAA","i",[-1]]}', b'{"~memoryview":["AAAA","i",[1,1,1e9]]}',
     b'{"~int":5}', b'{"~int":"xyz"}', b'{"~int":""}', b'{"~float":"1"}', b'{"~float":[]}',
     b'{"~float":{}}', b'{"~complex":[1]}', b'{"~complex":["1",2]}', b'{"~complex":[true,2]}',
     b'{"~decimal":"x"}', b'{"~decimal":1}', b'{"~decimal":"1e9999999999999999999999"}',
-    b'{"~date":"2024-13-01"}', b'{"~date":5}', b'{"~datetime":"x"}', b'{"~datetime":["2024-01-01",5,null]}',
-    b'{"~datetime":["2024-01-01",0,"../../etc/passwd"]}', b'{"~datetime":["2024-01-01",0,"/etc/passwd"]}',
+    b'{"~date":"2024-13-01"}', b'{"~date":5}', b'{"~datetime":"x"}',
+    b'{"~datetime":["2024-01-01",5,null]}',
+    b'{"~datetime":["2024-01-01",0,"../../etc/passwd"]}',
+    b'{"~datetime":["2024-01-01",0,"/etc/passwd"]}',
     b'{"~datetime":["2024-01-01",0,"No/Where"]}', b'{"~datetime":["2024-01-01",0,[9,0,0]]}',
     b'{"~datetime":["2024-01-01",0,[0,0,0,5]]}', b'{"~time":["01:00",0]}', b'{"~time":{}}',
     b'{"~timedelta":[1e999,0,0]}', b'{"~timedelta":[999999999999999,0,0]}', b'{"~uuid":"x"}',
     b'{"~uuid":[]}', b'{"~ndarray":[]}', b'{"~ndarray":["O",[1],"C","AAAA"]}',
     b'{"~ndarray":["|O8",[1],"C","AAAAAAAAAAA="]}', b'{"~ndarray":["<f8",[-1],"C",""]}',
-    b'{"~ndarray":["<f8",[1099511627776,1099511627776],"C",""]}', b'{"~ndarray":["<f8",[1],"C","AAAA"]}',
+    b'{"~ndarray":["<f8",[1099511627776,1099511627776],"C",""]}',
+    b'{"~ndarray":["<f8",[1],"C","AAAA"]}',
     b'{"~ndarray":["<f8",[0,4611686018427387904],"C",""]}', b'{"~ndarray":["<V0",[1],"C",""]}',
     b'{"~ndarray":["|S0",[99999999999],"C",""]}', b'{"~ndarray":["f8,O",[1],"C",""]}',
-    b'{"~ndarray":["__import__",[1],"C",""]}', b'{"~ndarray":[[8,[["a","|O8",0,[]]]],[1],"C","AAAAAAAAAAA="]}',
-    b'{"~ndarray":[[8,[["a","<f8",4,[]]]],[1],"C","AAAAAAAAAAA="]}', b'{"~ndarray":[[0,[]],[],"C",""]}',
+    b'{"~ndarray":["__import__",[1],"C",""]}',
+    b'{"~ndarray":[[8,[["a","|O8",0,[]]]],[1],"C","AAAAAAAAAAA="]}',
+    b'{"~ndarray":[[8,[["a","<f8",4,[]]]],[1],"C","AAAAAAAAAAA="]}',
+    b'{"~ndarray":[[0,[]],[],"C",""]}',
     b'{"~ndarray":[[8,[["a","<f8",0,[99999999999]]]],[1],"C","AAAAAAAAAAA="]}',
     b'{"~numpy":["<f8","AAAA"]}', b'{"~numpy":["<M8[zz]","AAAAAAAAAAA="]}', b'{"~numpy":{}}',
 ]  # fmt: skip
@@ -415,13 +424,11 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:50]))
 def test_a_hostile_document_is_a_codec_error_and_imports_nothing(text, monkeypatch):
-    import zoneinfo  # noqa: F401  what is part of denim's own reading may be there before
-
     def no_import(name, *rest):
         raise AssertionError(f"imports {name}")
 
     real_import = builtins.__import__
-    fixed = {"zoneinfo"}
+    fixed = {"zoneinfo", "numpy"}  # not named by the message
     monkeypatch.setattr(
         builtins,
         "__import__",
@@ -461,7 +468,7 @@ def test_shuffled_tags_give_a_value_or_a_codec_error(seed):
             return {rng.choice(tags): hostile(depth - 1)}
         if kind < 5:
             return [hostile(depth - 1) for _ in range(rng.randrange(5))]
-        return rng.choice([0, 1, -1, 2**70, 1.5, "", "AAAA", "<f8", "C", "2024-01-01", None, True, "~"])
+        return rng.choice([0, 1, -1, 2**70, 1.5, "", "AAAA", "<f8", "C", "2024-01-01", None, "~"])
 
     for _ in range(400):
         frames = [json.dumps(hostile(4)).encode(), *[b"\0" * 8] * rng.randrange(2)]
@@ -471,14 +478,14 @@ def test_shuffled_tags_give_a_value_or_a_codec_error(seed):
             pass
 
 
-# --- numpy -----------------------------------------------------------------------------------------
+# --- numpy ---------------------------------------------------------------------------------------
 
 
 @needs_numpy
 @pytest.mark.parametrize(
     "dtype",
-    ["?", "i1", "u2", ">i4", "<u8", "f2", "f4", ">f8", "c8", "c16", "S5", "U3", "V7", "M8[ns]", "M8[D]",
-     "m8[25s]", "M8", "longdouble"],
+    ["?", "i1", "u2", ">i4", "<u8", "f2", "f4", ">f8", "c8", "c16", "S5", "U3", "V7", "M8[ns]",
+     "M8[D]", "m8[25s]", "M8", "longdouble"],
 )  # fmt: skip
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (2, 0, 3), (50, 41)])
 def test_arrays_arrive(dtype, shape):
@@ -489,7 +496,7 @@ def test_arrays_arrive(dtype, shape):
     if dtype == "longdouble":
         raw = numpy.arange(count, dtype=kind).tobytes()
     if kind.kind == "U":  # code points
-        raw = bytes(b if n % 4 == (3 if kind.byteorder == ">" else 0) else 0 for n, b in enumerate(raw))
+        raw = bytes(byte if place % 4 == 0 else 0 for place, byte in enumerate(raw))
     array = numpy.frombuffer(raw, kind).reshape(shape) if count else numpy.empty(shape, kind)
     arrived = carry(array)
     assert same(arrived, array)
@@ -545,14 +552,17 @@ def test_arrays_that_cannot_be_carried_are_refused(make):
 
 
 @needs_numpy
-def test_an_array_is_refused_where_numpy_is_not_imported(monkeypatch):
+def test_an_array_is_refused_where_there_is_no_numpy(monkeypatch):
     frames = payload.encode_value(numpy.zeros(3))
-    monkeypatch.delitem(sys.modules, "numpy")
-    with pytest.raises(CodecError, match="numpy is not imported here"):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(CodecError, match="numpy cannot be imported here"):
         payload.decode(frames)
+    assert carry([1, (2,)]) == [1, (2,)]
+    with pytest.raises(CodecError, match="cannot carry"):
+        payload.encode_value(numpy.zeros(3))
 
 
-# --- pickle ----------------------------------------------------------------------------------------
+# --- pickle --------------------------------------------------------------------------------------
 
 
 def test_pickle_carries_what_json_does_not():
@@ -603,7 +613,7 @@ def test_what_cannot_be_pickled_is_a_codec_error():
         payload.encode_value(5, 9)
 
 
-# --- exceptions ------------------------------------------------------------------------------------
+# --- exceptions ----------------------------------------------------------------------------------
 
 
 def raised_by(function):

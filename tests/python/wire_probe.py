@@ -163,7 +163,21 @@ class Link:
         self._read = bytearray()
 
     def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
+        """Send all of it, and read meanwhile: a slot that cannot send does not read."""
+        left = memoryview(data)
+        while left:
+            readable, writable, _ = select.select([self.socket], [self.socket], [], PATIENCE)
+            assert readable or writable, "the other side does not read"
+            if readable:
+                more = self.socket.recv(1 << 20)
+                if not more:
+                    raise EOFError
+                self._read += more
+            if writable:
+                try:
+                    left = left[self.socket.send(left, socket.MSG_DONTWAIT) :]
+                except BlockingIOError:
+                    pass
 
     def say(self, name: str, *frames: bytes, number: int = 0, **values: Any) -> None:
         self.send(packet(encode(name, **values), frames, number))
