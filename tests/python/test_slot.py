@@ -25,6 +25,11 @@ from wire_probe import PATIENCE, ROOT, Message, Process, Slot, Tasks, Zygote, li
 
 from denim import payload
 
+pytestmark = pytest.mark.skipif(
+    "DENIM_TEST_ASAN" in os.environ,
+    reason="bounds on time that a sanitized interpreter does not keep; `make python` runs them",
+)
+
 VALUE, EXCEPTION, UNKNOWN_TASK, CANCELLED, CODEC, TOO_LARGE, NOT_ALLOWED = 0, 1, 4, 9, 10, 11, 12
 STARTED = 1
 
@@ -233,7 +238,9 @@ def test_many_tasks_of_every_size_keep_their_order(slot: Slot) -> None:
     packets = [slot.make("myapp:echo", [["x" * size]]) for size in sizes]
     sent = 0
     for number, size in enumerate(sizes, 1):
-        while sent < len(packets) and sent < number + 8:
+        ahead = 8 if size <= 1000 else 1  # a slot and a driver that both write would both wait
+        while sent < len(packets) and sent < number + ahead and max(sizes[number - 1 : sent]
+                                                                    or [0]) <= 1000:
             slot.link.send(packets[sent])
             sent += 1
         assert len(slot.result(number).value) == size

@@ -5,6 +5,7 @@
 #include "io/link.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -81,7 +82,7 @@ message_goes_there_and_back_whole (void **state)
 {
     rig_t     rig;
     zmq_msg_t payload[2];
-    (void)state;
+    (void) state;
 
     set_up (&rig, "inproc://whole");
     frame_set (&payload[0], "one");
@@ -113,7 +114,7 @@ kept_payload_can_be_sent_again (void **state)
     rig_t     rig;
     zmq_msg_t payload;
     char      large[5000];
-    (void)state;
+    (void) state;
 
     set_up (&rig, "inproc://kept");
     memset (large, 'x', sizeof large - 1);
@@ -136,7 +137,7 @@ full_peer_and_gone_peer_are_told_apart (void **state)
     rig_t     rig;
     zmq_msg_t payload;
     int       rc = 0;
-    (void)state;
+    (void) state;
 
     set_up (&rig, "inproc://full");
     dn_link_t to = say_hello (&rig, "hello");
@@ -159,7 +160,7 @@ dealer_without_a_peer_holds_nothing (void **state)
 {
     void *context = dn_link_context (1);
     void *dealer = dn_link_dealer (context, "ipc://@denim-test-nobody-is-here", &small);
-    (void)state;
+    (void) state;
 
     assert_non_null (dealer);
     assert_int_equal (dn_link_send (dealer, 0, "hello", 5, NULL, 0, false), -EAGAIN);
@@ -171,7 +172,7 @@ static void
 too_many_frames_are_a_fault_and_the_next_message_is_whole (void **state)
 {
     rig_t rig;
-    (void)state;
+    (void) state;
 
     set_up (&rig, "inproc://many");
     await (rig.dealer, ZMQ_POLLOUT);
@@ -192,7 +193,7 @@ static void
 routing_id_of_its_own_makes_a_peer_none_of_ours (void **state)
 {
     rig_t rig;
-    (void)state;
+    (void) state;
 
     set_up (&rig, "inproc://own");
     void *rude = zmq_socket (rig.context, ZMQ_DEALER);
@@ -213,7 +214,7 @@ message_in_hand_can_be_moved_aside (void **state)
     rig_t              rig;
     static dn_frames_t kept;
     zmq_msg_t          payload;
-    (void)state;
+    (void) state;
 
     set_up (&rig, "inproc://aside");
     dn_link_t to = say_hello (&rig, "hello");
@@ -232,6 +233,30 @@ message_in_hand_can_be_moved_aside (void **state)
     tear_down (&rig);
 }
 
+static void
+broken_connection_is_told_once (void **state)
+{
+    rig_t rig;
+    int   fd = -1;
+    (void) state;
+
+    set_up (&rig, "ipc://@denim-test-broken");
+    void *monitor = dn_link_monitor (rig.context, rig.dealer, &fd);
+    assert_non_null (monitor);
+    say_hello (&rig, "hello");
+    assert_false (dn_link_broken (monitor));
+    zmq_close (rig.router);
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+    assert_int_equal (poll (&item, 1, PATIENCE_MS), 1);
+    assert_true (dn_link_broken (monitor));
+    assert_false (dn_link_broken (monitor));
+    rig.router = zmq_socket (rig.context, ZMQ_ROUTER);
+    zmq_close (rig.dealer);
+    rig.dealer = NULL;
+    zmq_close (monitor);
+    tear_down (&rig);
+}
+
 int
 main (void)
 {
@@ -243,6 +268,7 @@ main (void)
         cmocka_unit_test (too_many_frames_are_a_fault_and_the_next_message_is_whole),
         cmocka_unit_test (routing_id_of_its_own_makes_a_peer_none_of_ours),
         cmocka_unit_test (message_in_hand_can_be_moved_aside),
+        cmocka_unit_test (broken_connection_is_told_once),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
