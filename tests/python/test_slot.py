@@ -579,7 +579,10 @@ def test_progress_comes_while_the_task_computes(slot: Slot) -> None:
 
 def test_progress_outside_of_a_task_says_nothing(slot: Slot, tmp_path: Path) -> None:
     path = fifo(tmp_path)
-    code = f"import denim, threading\ndef f():\n    with open({str(path)!r}) as fifo: fifo.read()\n    denim.progress(1)\n    print('told')\nthreading.Thread(target=f).start()"
+    code = (
+        f"import denim, threading\ndef f():\n    with open({str(path)!r}) as fifo: fifo.read()\n"
+        "    denim.progress(1)\n    print('told')\nthreading.Thread(target=f).start()"
+    )
     run(slot, code)
     path.write_text("go")
     assert slot.output(until="told")
@@ -636,7 +639,11 @@ def test_stop_runs_exit_hooks(slot: Slot) -> None:
 
 def test_the_end_of_the_channel_ends_the_slot_at_once(slot: Slot, tmp_path: Path) -> None:
     path = fifo(tmp_path)
-    run(slot, f"import atexit, threading\natexit.register(print, 'bye')\nthreading.Thread(target=lambda: open({str(path)!r}).read()).start()")
+    run(
+        slot,
+        "import atexit, threading\natexit.register(print, 'bye')\n"
+        f"threading.Thread(target=lambda: open({str(path)!r}).read()).start()",
+    )
     slot.ask("myapp:say", [["last", ""]])
     slot.link.socket.close()
     assert (slot.wait(), slot.output()) == (0, "last")
@@ -870,7 +877,11 @@ def test_what_the_app_opened_is_open_in_a_fork_and_nothing_else(app: Path) -> No
         ready(first), ready(second)
         second.ask("logging_app:write", [["hello"]])
         assert (app / "log").read_text() == "hello\n"
-        code = "import os\nvalue = {fd: os.readlink(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd') if os.path.exists(f'/proc/self/fd/{fd}')}"
+        code = (
+            "import os\nhere = '/proc/self/fd/'\n"
+            "value = {fd: os.readlink(here + fd) for fd in os.listdir(here)"
+            " if os.path.exists(here + fd)}"
+        )
         opened = run(second, code)
         assert str(app / "log") in opened.values()
         names = sorted(name.partition(":")[0] for name in opened.values() if not name.endswith("/log"))
