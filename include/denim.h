@@ -36,7 +36,7 @@ extern "C" {
 #define DENIM_VERSION_MAJOR 0
 #define DENIM_VERSION_MINOR 1
 #define DENIM_VERSION_PATCH 0
-#define DENIM_VERSION "0.1.0"
+#define DENIM_VERSION       "0.1.0"
 
 #if defined(__GNUC__)
 #define DENIM_EXPORT __attribute__ ((visibility ("default")))
@@ -66,7 +66,7 @@ typedef enum {
 #define X(number, name, text) DENIM_##name = number,
     DENIM_OUTCOME_MAP (X)
 #undef X
-    DENIM_OUTCOMES
+        DENIM_OUTCOMES
 } denim_outcome_t;
 
 /*  Why something was refused: X (number, NAME, is it tried again, what it means). */
@@ -95,13 +95,17 @@ typedef enum {
 #define X(number, name, retried, text) DENIM_REASON_##name = number,
     DENIM_REASON_MAP (X)
 #undef X
-    DENIM_REASONS
+        DENIM_REASONS
 } denim_reason_t;
 
 /*  How payload frames are encoded; told to the slot, never looked at on the way. */
 typedef enum { DENIM_CODEC_JSON = 1, DENIM_CODEC_PICKLE = 2 } denim_codec_t;
 
-typedef enum { DENIM_PRIORITY_HIGH = 0, DENIM_PRIORITY_NORMAL = 1, DENIM_PRIORITY_LOW = 2 } denim_priority_t;
+typedef enum {
+    DENIM_PRIORITY_HIGH = 0,
+    DENIM_PRIORITY_NORMAL = 1,
+    DENIM_PRIORITY_LOW = 2
+} denim_priority_t;
 
 /*  Errors of the functions below (always negative); denim_strerror gives the sentence. */
 #define DENIM_ERROR_MAP(X)                                                                         \
@@ -121,12 +125,12 @@ typedef enum {
 #define X(number, name, text) DENIM_ERR_##name = number,
     DENIM_ERROR_MAP (X)
 #undef X
-    DENIM_ERR_NONE = 0
+        DENIM_ERR_NONE = 0
 } denim_error_t;
 
 /*  Names and sentences for the tables above; "?" for a number that is not in the table. Borrowed,
- *  static. Any thread. */
-DENIM_EXPORT const char *denim_version (int *major, int *minor, int *patch); /* pointers may be NULL */
+ *  static. Any thread. The pointers of denim_version may be NULL. */
+DENIM_EXPORT const char *denim_version (int *major, int *minor, int *patch);
 DENIM_EXPORT const char *denim_outcome_name (int outcome);
 DENIM_EXPORT const char *denim_outcome_text (int outcome);
 DENIM_EXPORT const char *denim_reason_name (int reason);
@@ -134,25 +138,26 @@ DENIM_EXPORT const char *denim_reason_text (int reason);
 DENIM_EXPORT const char *denim_strerror (int error);
 
 typedef struct denim_client denim_client_t;
-typedef struct denim_reply denim_reply_t;
+typedef struct denim_reply  denim_reply_t;
 
 /*  Options of one call. Zero everywhere is the default, so `{0}` or NULL will do. */
 typedef struct {
-    const char *service;    /* NULL: the part of the task's name before ':' */
-    int64_t deadline_ms;    /* length from now until the call must have ended; 0: none */
-    int64_t soft_limit_ms;  /* run time after which SoftTimeLimit is raised in the task; 0: the worker's */
-    int64_t hard_limit_ms;  /* run time after which the slot is killed; 0: the worker's */
-    int priority;           /* denim_priority_t + 1; 0: normal */
-    int codec;              /* denim_codec_t; 0: json */
-    bool idempotent;        /* may run twice: after LOST it is submitted again, 3 attempts at most */
-    bool take_later;        /* the answer comes through denim_client_recv of this handle */
-    void *tag;              /* comes back in the reply; not touched */
+    const char *service;     /* NULL: the part of the task's name before ':' */
+    int64_t     deadline_ms; /* length from now until the call must have ended; 0: none */
+    int64_t
+        soft_limit_ms; /* run time after which SoftTimeLimit is raised in the task; 0: the worker's */
+    int64_t hard_limit_ms; /* run time after which the slot is killed; 0: the worker's */
+    int     priority;      /* denim_priority_t + 1; 0: normal */
+    int     codec;         /* denim_codec_t; 0: json */
+    bool    idempotent;    /* may run twice: after LOST it is submitted again, 3 attempts at most */
+    bool    take_later;    /* the answer comes through denim_client_recv of this handle */
+    void   *tag;           /* comes back in the reply; not touched */
 } denim_options_t;
 
 /*  One frame of a payload, borrowed from the caller; copied during the call. */
 typedef struct {
     const void *bytes;
-    size_t frame_bytes;
+    size_t      frame_bytes;
 } denim_frame_t;
 
 /*  ---- client ---- */
@@ -193,7 +198,8 @@ DENIM_EXPORT int64_t denim_client_submit (denim_client_t *self, const char *task
 /*  The same with payload frames that are already encoded in options->codec; 1 to 64 of them. */
 DENIM_EXPORT int64_t denim_client_submit_frames (denim_client_t *self, const char *task,
                                                  const denim_frame_t *frames, size_t frames_count,
-                                                 const denim_options_t *options, int64_t timeout_ms);
+                                                 const denim_options_t *options,
+                                                 int64_t                timeout_ms);
 
 /*  Wait for the answer of call `id` that was submitted through this handle without `take_later`.
  *  Returns the reply, owned, or NULL when `timeout_ms` (-1: for ever) ran out or there is no such call;
@@ -243,8 +249,8 @@ DENIM_EXPORT int denim_client_running (denim_client_t *self, int64_t id);
  *  denim_error_t. Until its answer is taken. */
 typedef struct {
     uint64_t done;
-    uint64_t total;         /* 0: not known */
-    char text[256];         /* for people */
+    uint64_t total;     /* 0: not known */
+    char     text[256]; /* for people */
 } denim_progress_t;
 
 DENIM_EXPORT int denim_client_progress (denim_client_t *self, int64_t id,
@@ -262,25 +268,29 @@ DENIM_EXPORT json_t *denim_client_info (denim_client_t *self);
 
 /*  ---- reply ---- */
 
-DENIM_EXPORT void denim_reply_destroy (denim_reply_t **self_p);
+DENIM_EXPORT void    denim_reply_destroy (denim_reply_t **self_p);
 DENIM_EXPORT int64_t denim_reply_id (const denim_reply_t *self);
-DENIM_EXPORT void *denim_reply_tag (const denim_reply_t *self);
-DENIM_EXPORT int denim_reply_outcome (const denim_reply_t *self);  /* denim_outcome_t */
-DENIM_EXPORT int denim_reply_reason (const denim_reply_t *self);   /* denim_reason_t */
-DENIM_EXPORT const char *denim_reply_text (const denim_reply_t *self);    /* a sentence; "" with VALUE */
-DENIM_EXPORT const char *denim_reply_worker (const denim_reply_t *self);  /* its name; "" if none */
-DENIM_EXPORT const char *denim_reply_host (const denim_reply_t *self);    /* its host; "" if none */
-DENIM_EXPORT int denim_reply_codec (const denim_reply_t *self);    /* denim_codec_t */
-DENIM_EXPORT int denim_reply_signal (const denim_reply_t *self);   /* that ended the slot; 0: none */
-DENIM_EXPORT int denim_reply_exit_code (const denim_reply_t *self); /* of the slot; -1: did not exit */
-DENIM_EXPORT bool denim_reply_oom (const denim_reply_t *self);     /* it was killed for its memory */
-DENIM_EXPORT bool denim_reply_started (const denim_reply_t *self); /* the task has run, or may have */
-DENIM_EXPORT int denim_reply_attempts (const denim_reply_t *self);
-DENIM_EXPORT int64_t denim_reply_run_us (const denim_reply_t *self);  /* in the slot */
-DENIM_EXPORT int64_t denim_reply_wait_us (const denim_reply_t *self); /* at the worker, before that */
+DENIM_EXPORT void   *denim_reply_tag (const denim_reply_t *self);
+DENIM_EXPORT int     denim_reply_outcome (const denim_reply_t *self); /* denim_outcome_t */
+DENIM_EXPORT int     denim_reply_reason (const denim_reply_t *self);  /* denim_reason_t */
+DENIM_EXPORT const char *
+denim_reply_text (const denim_reply_t *self); /* a sentence; "" with VALUE */
+DENIM_EXPORT const char *denim_reply_worker (const denim_reply_t *self); /* its name; "" if none */
+DENIM_EXPORT const char *denim_reply_host (const denim_reply_t *self);   /* its host; "" if none */
+DENIM_EXPORT int         denim_reply_codec (const denim_reply_t *self);  /* denim_codec_t */
+DENIM_EXPORT int denim_reply_signal (const denim_reply_t *self); /* that ended the slot; 0: none */
+DENIM_EXPORT int
+denim_reply_exit_code (const denim_reply_t *self);             /* of the slot; -1: did not exit */
+DENIM_EXPORT bool denim_reply_oom (const denim_reply_t *self); /* it was killed for its memory */
+DENIM_EXPORT bool
+denim_reply_started (const denim_reply_t *self); /* the task has run, or may have */
+DENIM_EXPORT int     denim_reply_attempts (const denim_reply_t *self);
+DENIM_EXPORT int64_t denim_reply_run_us (const denim_reply_t *self); /* in the slot */
+DENIM_EXPORT int64_t
+denim_reply_wait_us (const denim_reply_t *self); /* at the worker, before that */
 
 /*  Payload frames: the value, or the exception as a document. Borrowed; NULL past the last. */
-DENIM_EXPORT size_t denim_reply_frames (const denim_reply_t *self);
+DENIM_EXPORT size_t      denim_reply_frames (const denim_reply_t *self);
 DENIM_EXPORT const void *denim_reply_frame (const denim_reply_t *self, size_t index,
                                             size_t *frame_bytes);
 

@@ -32,7 +32,7 @@ static const row_t priorities[] = {{"high", DENIM_PRIORITY_HIGH},
 PyObject *
 dn_raise (int error)
 {
-    PyObject *type = PyExc_RuntimeError;
+    PyObject   *type = PyExc_RuntimeError;
     const char *sentence = denim_strerror (error);
     if (error == DENIM_ERR_MEMORY)
         type = PyExc_MemoryError;
@@ -54,7 +54,7 @@ add_table (PyObject *module, const char *name, const row_t *row)
         return -1;
     for (; row->name; row++) {
         PyObject *number = PyLong_FromLong (row->number);
-        int rc = number ? PyDict_SetItemString (table, row->name, number) : -1;
+        int       rc = number ? PyDict_SetItemString (table, row->name, number) : -1;
         Py_XDECREF (number);
         if (rc < 0) {
             Py_DECREF (table);
@@ -70,10 +70,10 @@ static int
 module_exec (PyObject *module)
 {
     dn_module_t *self = PyModule_GetState (module);
-    if (add_table (module, "OUTCOMES", outcomes) < 0 || add_table (module, "REASONS", reasons) < 0
-        || add_table (module, "CODECS", codecs) < 0
-        || add_table (module, "PRIORITIES", priorities) < 0
-        || PyModule_AddStringConstant (module, "VERSION", denim_version (NULL, NULL, NULL)) < 0)
+    if (add_table (module, "OUTCOMES", outcomes) < 0 ||
+        add_table (module, "REASONS", reasons) < 0 || add_table (module, "CODECS", codecs) < 0 ||
+        add_table (module, "PRIORITIES", priorities) < 0 ||
+        PyModule_AddStringConstant (module, "VERSION", denim_version (NULL, NULL, NULL)) < 0)
         return -1;
     self->client = (PyTypeObject *) PyType_FromModuleAndSpec (module, &dn_client_spec, NULL);
     self->reply = (PyTypeObject *) PyType_FromModuleAndSpec (module, &dn_reply_spec, NULL);

@@ -19,7 +19,7 @@
 typedef struct {
     PyTypeObject *client;
     PyTypeObject *reply;
-    PyTypeObject *frame;        /* memory of a frame, under a memoryview; not exported */
+    PyTypeObject *frame; /* memory of a frame, under a memoryview; not exported */
 } dn_module_t;
 
 extern PyType_Spec dn_client_spec;

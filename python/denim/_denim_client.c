@@ -17,17 +17,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FRAMES_MAX 64
-#define COPY_UNDER_GIL_BYTES 65536      /* larger payloads are copied without the GIL */
-#define SLICE_MS 50                     /* of a wait in the main thread, which runs signal handlers */
-#define LONG_SLICE_MS 1000              /* in any other thread */
-#define RECV_MAX 256                    /* replies taken in one go */
-#define SECONDS_MAX 1e15                /* more is no limit at all */
+#define FRAMES_MAX           64
+#define COPY_UNDER_GIL_BYTES 65536 /* larger payloads are copied without the GIL */
+#define SLICE_MS             50    /* of a wait in the main thread, which runs signal handlers */
+#define LONG_SLICE_MS        1000  /* in any other thread */
+#define RECV_MAX             256   /* replies taken in one go */
+#define SECONDS_MAX          1e15  /* more is no limit at all */
 
 typedef struct {
-    PyObject_HEAD
-    denim_client_t *client;             /* owned; NULL: could not be made */
-    bool            closed;
+    PyObject_HEAD denim_client_t *client; /* owned; NULL: could not be made */
+    bool                          closed;
 } client_t;
 
 static denim_client_t *
@@ -172,10 +171,10 @@ slice_ms (int64_t until_ms)
 /*  ---- a call that is asked for ---- */
 
 typedef struct {
-    const char     *task;               /* borrowed */
+    const char     *task; /* borrowed */
     denim_options_t options;
-    int64_t         until_ms;           /* of its deadline; INT64_MAX: none */
-    size_t          frames_count;       /* frames held */
+    int64_t         until_ms;     /* of its deadline; INT64_MAX: none */
+    size_t          frames_count; /* frames held */
     size_t          payload_bytes;
     denim_frame_t   frames[FRAMES_MAX];
     Py_buffer       views[FRAMES_MAX];
@@ -297,11 +296,9 @@ request_try (request_t *self, denim_client_t *client)
     if (self->payload_bytes <= COPY_UNDER_GIL_BYTES)
         return denim_client_submit_frames (client, self->task, self->frames, self->frames_count,
                                            &self->options, 0);
-    Py_BEGIN_ALLOW_THREADS
-    id = denim_client_submit_frames (client, self->task, self->frames, self->frames_count,
-                                     &self->options, 0);
-    Py_END_ALLOW_THREADS
-    return id;
+    Py_BEGIN_ALLOW_THREADS id = denim_client_submit_frames (client, self->task, self->frames,
+                                                            self->frames_count, &self->options, 0);
+    Py_END_ALLOW_THREADS return id;
 }
 
 /*  Wait for room in the window and try again, until then at most. A denim_error_t, DENIM_ERR_WINDOW
@@ -314,14 +311,11 @@ request_insist (request_t *self, denim_client_t *client, int64_t until_ms)
         until_ms = self->until_ms;
     while (id == DENIM_ERR_WINDOW) {
         int64_t wait_ms = slice_ms (until_ms);
-        int rc;
+        int     rc;
         if (wait_ms == 0)
             return DENIM_ERR_WINDOW;
-        Py_BEGIN_ALLOW_THREADS
-        rc = dn_client_await_room (client, wait_ms);
-        Py_END_ALLOW_THREADS
-        if (PyErr_CheckSignals () < 0)
-            return DENIM_ERR_INTERRUPTED;
+        Py_BEGIN_ALLOW_THREADS rc = dn_client_await_room (client, wait_ms);
+        Py_END_ALLOW_THREADS if (PyErr_CheckSignals () < 0) return DENIM_ERR_INTERRUPTED;
         if (rc != 0 && rc != DENIM_ERR_WINDOW)
             return rc;
         if (self->until_ms != INT64_MAX) {
@@ -350,7 +344,7 @@ static PyObject *
 client_submit (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
     request_t request;
-    int64_t timeout_ms = -1;
+    int64_t   timeout_ms = -1;
     if (check_count ("submit", nargs, 3, 11) < 0 || check_open (object) < 0)
         return NULL;
     if (nargs > 4 && parse_seconds (args[4], "timeout", &timeout_ms) < 0)
@@ -359,7 +353,7 @@ client_submit (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
 
     PyObject *token = nargs > 3 ? args[3] : Py_None;
-    Py_INCREF (token);                  /* the reply's, when there is one */
+    Py_INCREF (token); /* the reply's, when there is one */
     request.options.take_later = true;
     request.options.tag = token;
     int64_t id = request_try (&request, client_of (object));
@@ -378,8 +372,7 @@ client_submit (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 static void
 forget (PyObject *object, int64_t id)
 {
-    Py_BEGIN_ALLOW_THREADS
-    denim_client_forget (client_of (object), id);
+    Py_BEGIN_ALLOW_THREADS denim_client_forget (client_of (object), id);
     Py_END_ALLOW_THREADS
 }
 
@@ -387,14 +380,12 @@ static PyObject *
 await_reply (PyObject *object, int64_t id)
 {
     for (;;) {
-        denim_reply_t *reply;
-        int error;
-        int64_t wait_ms = slice_ms (INT64_MAX);
-        Py_BEGIN_ALLOW_THREADS
-        reply = denim_client_wait (client_of (object), id, wait_ms, &error);
-        Py_END_ALLOW_THREADS
-        if (reply)
-            return dn_reply_object (module_of (object)->reply, reply, NULL);
+        denim_reply_t         *reply;
+        int                    error;
+        int64_t                wait_ms = slice_ms (INT64_MAX);
+        Py_BEGIN_ALLOW_THREADS reply = denim_client_wait (client_of (object), id, wait_ms, &error);
+        Py_END_ALLOW_THREADS if (reply) return dn_reply_object (module_of (object)->reply, reply,
+                                                                NULL);
         if (error != DENIM_ERR_TIMEOUT)
             return dn_raise (error);
         if (PyErr_CheckSignals () < 0) {
@@ -418,7 +409,7 @@ client_call (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
     request_release (&request);
     if (id > 0)
         return await_reply (object, id);
-    if (id == DENIM_ERR_WINDOW)         /* until its deadline */
+    if (id == DENIM_ERR_WINDOW) /* until its deadline */
         return dn_reply_object (module_of (object)->reply, NULL, NULL);
     return raise_submit (id);
 }
@@ -434,7 +425,7 @@ make_list (PyTypeObject *type, denim_reply_t **replies, size_t count)
         PyObject *token = denim_reply_tag (replies[i]);
         PyObject *reply = dn_reply_object (type, replies[i], token);
         if (list && reply)
-            PyList_SetItem (list, (Py_ssize_t) i, reply);       /* stolen */
+            PyList_SetItem (list, (Py_ssize_t) i, reply); /* stolen */
         else
             Py_CLEAR (list);
         if (!list)
@@ -446,13 +437,13 @@ make_list (PyTypeObject *type, denim_reply_t **replies, size_t count)
 static PyObject *
 client_recv (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
-    client_t *self = (client_t *) object;
+    client_t      *self = (client_t *) object;
     denim_reply_t *replies[RECV_MAX];
-    int64_t timeout_ms;
-    int most;
+    int64_t        timeout_ms;
+    int            most;
 
-    if (check_count ("recv", nargs, 2, 2) < 0 || parse_small_int (args[0], "max", &most) < 0
-        || parse_seconds (args[1], "timeout", &timeout_ms) < 0)
+    if (check_count ("recv", nargs, 2, 2) < 0 || parse_small_int (args[0], "max", &most) < 0 ||
+        parse_seconds (args[1], "timeout", &timeout_ms) < 0)
         return NULL;
     if (most < 1) {
         PyErr_SetString (PyExc_ValueError, "max must be 1 or more");
@@ -460,18 +451,16 @@ client_recv (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
     }
     if (dn_client_forked (self->client))
         return dn_raise (DENIM_ERR_FORKED);
-    size_t room = most < RECV_MAX ? (size_t) most : RECV_MAX;
-    size_t count = denim_client_recv_many (self->client, replies, room);
+    size_t  room = most < RECV_MAX ? (size_t) most : RECV_MAX;
+    size_t  count = denim_client_recv_many (self->client, replies, room);
     int64_t until_ms = count || timeout_ms == 0 ? 0 : point_ms (timeout_ms);
     int64_t wait_ms;
     while (!count && !self->closed && until_ms && (wait_ms = slice_ms (until_ms)) > 0) {
-        Py_BEGIN_ALLOW_THREADS
-        count = denim_client_recv_wait (self->client, replies, room, wait_ms);
-        Py_END_ALLOW_THREADS
-        if (!count && PyErr_CheckSignals () < 0)
-            return NULL;
+        Py_BEGIN_ALLOW_THREADS count =
+            denim_client_recv_wait (self->client, replies, room, wait_ms);
+        Py_END_ALLOW_THREADS if (!count && PyErr_CheckSignals () < 0) return NULL;
     }
-    if (!count && self->closed)         /* it was closed while we waited: what came with that */
+    if (!count && self->closed) /* it was closed while we waited: what came with that */
         count = denim_client_recv_many (self->client, replies, room);
     return make_list (module_of (object)->reply, replies, count);
 }
@@ -491,17 +480,15 @@ static PyObject *
 client_cancel (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
     int64_t id;
-    int rc;
-    if (check_count ("cancel", nargs, 1, 2) < 0 || check_open (object) < 0
-        || parse_id (args[0], &id) < 0)
+    int     rc;
+    if (check_count ("cancel", nargs, 1, 2) < 0 || check_open (object) < 0 ||
+        parse_id (args[0], &id) < 0)
         return NULL;
     int kill = nargs > 1 ? PyObject_IsTrue (args[1]) : 0;
     if (kill < 0)
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    rc = denim_client_cancel (client_of (object), id, kill);
-    Py_END_ALLOW_THREADS
-    return PyBool_FromLong (rc == 1);
+    Py_BEGIN_ALLOW_THREADS rc = denim_client_cancel (client_of (object), id, kill);
+    Py_END_ALLOW_THREADS return PyBool_FromLong (rc == 1);
 }
 
 static PyObject *
@@ -516,14 +503,14 @@ client_running (PyObject *object, PyObject *arg)
 static PyObject *
 client_progress (PyObject *object, PyObject *arg)
 {
-    int64_t id;
+    int64_t          id;
     denim_progress_t progress;
     if (check_open (object) < 0 || parse_id (arg, &id) < 0)
         return NULL;
     if (denim_client_progress (client_of (object), id, &progress) != 1)
         Py_RETURN_NONE;
-    PyObject *text = PyUnicode_DecodeUTF8 (progress.text, (Py_ssize_t) strlen (progress.text),
-                                           "replace");
+    PyObject *text =
+        PyUnicode_DecodeUTF8 (progress.text, (Py_ssize_t) strlen (progress.text), "replace");
     if (!text)
         return NULL;
     return Py_BuildValue ("KKN", (unsigned long long) progress.done,
@@ -534,24 +521,23 @@ static PyObject *
 client_status (PyObject *object, PyObject *arg)
 {
     denim_client_t *client = client_of (object);
-    int64_t timeout_ms;
-    int error;
-    bool over = false;
+    int64_t         timeout_ms;
+    int             error;
+    bool            over = false;
     if (check_open (object) < 0 || parse_seconds (arg, "timeout", &timeout_ms) < 0)
         return NULL;
     dn_inquiry_t *inquiry = dn_inquiry_begin (client, "status", NULL, timeout_ms, &error);
     if (!inquiry)
         return dn_raise (error);
     while (!over && PyErr_CheckSignals () == 0) {
-        int64_t wait_ms = slice_ms (INT64_MAX);
-        Py_BEGIN_ALLOW_THREADS
-        over = dn_inquiry_wait (client, inquiry, wait_ms);
+        int64_t                wait_ms = slice_ms (INT64_MAX);
+        Py_BEGIN_ALLOW_THREADS over = dn_inquiry_wait (client, inquiry, wait_ms);
         Py_END_ALLOW_THREADS
     }
     char *answer = dn_inquiry_end (client, inquiry, &error);
     if (!over) {
         free (answer);
-        return NULL;                    /* a signal handler raised */
+        return NULL; /* a signal handler raised */
     }
     if (!answer)
         return dn_raise (error);
@@ -566,11 +552,12 @@ client_info (PyObject *object, PyObject *unused)
     (void) unused;
     if (check_open (object) < 0)
         return NULL;
-    json_t *info = denim_client_info (client_of (object));
-    PyObject *dict = PyDict_New ();
+    json_t     *info = denim_client_info (client_of (object));
+    PyObject   *dict = PyDict_New ();
     const char *key;
-    json_t *value;
-    json_object_foreach (info, key, value) {
+    json_t     *value;
+    json_object_foreach (info, key, value)
+    {
         PyObject *item = json_is_string (value) ? PyUnicode_FromString (json_string_value (value))
                                                 : PyLong_FromLongLong (json_integer_value (value));
         if (!dict || !item || PyDict_SetItemString (dict, key, item) < 0)
@@ -610,10 +597,8 @@ client_close (PyObject *object, PyObject *unused)
     client_t *self = (client_t *) object;
     (void) unused;
     self->closed = true;
-    Py_BEGIN_ALLOW_THREADS
-    denim_client_close (self->client);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS denim_client_close (self->client);
+    Py_END_ALLOW_THREADS   Py_RETURN_NONE;
 }
 
 /*  What nobody received still refers to its tokens. */
@@ -621,7 +606,7 @@ static void
 drop_answers (denim_client_t *client)
 {
     denim_reply_t *replies[RECV_MAX];
-    size_t count;
+    size_t         count;
     while ((count = denim_client_recv_many (client, replies, RECV_MAX)) > 0)
         for (size_t i = 0; i < count; i++) {
             PyObject *token = denim_reply_tag (replies[i]);
@@ -633,13 +618,11 @@ drop_answers (denim_client_t *client)
 static void
 client_dealloc (PyObject *object)
 {
-    client_t *self = (client_t *) object;
+    client_t     *self = (client_t *) object;
     PyTypeObject *type = Py_TYPE (object);
     if (self->client) {
-        Py_BEGIN_ALLOW_THREADS
-        denim_client_close (self->client);
-        Py_END_ALLOW_THREADS
-        drop_answers (self->client);
+        Py_BEGIN_ALLOW_THREADS denim_client_close (self->client);
+        Py_END_ALLOW_THREADS   drop_answers (self->client);
         denim_client_destroy (&self->client);
     }
     PyObject_Free (object);
@@ -651,7 +634,7 @@ static void
 raise_address (const char *address)
 {
     dn_address_t parsed;
-    char why[DN_WHY_MAX] = "";
+    char         why[DN_WHY_MAX] = "";
     if (!address)
         address = getenv ("DENIM_MANAGER");
     dn_address_parse (&parsed, address ? address : "", DN_TO_CONNECT, why, sizeof why);
@@ -677,10 +660,10 @@ static PyObject *
 client_new (PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *keywords[] = {"", "window", "connect_timeout", "name", NULL};
-    const char *address, *name = NULL;
-    PyObject *timeout = NULL;
-    int window = 1000, error;
-    int64_t connect_timeout_ms = 10000;
+    const char  *address, *name = NULL;
+    PyObject    *timeout = NULL;
+    int          window = 1000, error;
+    int64_t      connect_timeout_ms = 10000;
 
     if (!PyArg_ParseTupleAndKeywords (args, kwargs, "z|$iOz:Client", keywords, &address, &window,
                                       &timeout, &name))

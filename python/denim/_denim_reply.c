@@ -15,8 +15,7 @@
 /*  ---- the memory of a frame ---- */
 
 typedef struct {
-    PyObject_HEAD
-    zmq_msg_t bytes;
+    PyObject_HEAD zmq_msg_t bytes;
 } frame_t;
 
 static int
@@ -52,10 +51,9 @@ PyType_Spec dn_frame_spec = {
 /*  ---- the reply ---- */
 
 typedef struct {
-    PyObject_HEAD
-    denim_reply_t *reply;       /* owned; NULL: the call did not get into the window */
-    PyObject      *token;       /* NULL: None */
-    PyObject      *frames;      /* NULL: nobody has asked for them */
+    PyObject_HEAD denim_reply_t *reply;  /* owned; NULL: the call did not get into the window */
+    PyObject                    *token;  /* NULL: None */
+    PyObject                    *frames; /* NULL: nobody has asked for them */
 } reply_t;
 
 PyObject *
@@ -76,7 +74,7 @@ dn_reply_object (PyTypeObject *type, denim_reply_t *reply, PyObject *token)
 static void
 reply_dealloc (PyObject *object)
 {
-    reply_t *self = (reply_t *) object;
+    reply_t      *self = (reply_t *) object;
     PyTypeObject *type = Py_TYPE (object);
     denim_reply_destroy (&self->reply);
     Py_XDECREF (self->token);
@@ -99,9 +97,9 @@ get_token (PyObject *object, void *closure)
 static PyObject *
 make_view (reply_t *self, size_t index, PyTypeObject *frame_type)
 {
-    size_t frame_bytes;
+    size_t      frame_bytes;
     const void *bytes = denim_reply_frame (self->reply, index, &frame_bytes);
-    PyObject *memory;
+    PyObject   *memory;
     if (frame_bytes < COPIED_BYTES) {
         memory = PyByteArray_FromStringAndSize (bytes, (Py_ssize_t) frame_bytes);
     } else {
@@ -123,8 +121,8 @@ get_frames (PyObject *object, void *closure)
     (void) closure;
     if (!self->frames) {
         dn_module_t *module = PyType_GetModuleState (Py_TYPE (object));
-        size_t count = self->reply ? denim_reply_frames (self->reply) : 0;
-        PyObject *frames = PyList_New ((Py_ssize_t) count);
+        size_t       count = self->reply ? denim_reply_frames (self->reply) : 0;
+        PyObject    *frames = PyList_New ((Py_ssize_t) count);
         if (!frames)
             return NULL;
         for (size_t i = 0; i < count; i++) {
@@ -133,7 +131,7 @@ get_frames (PyObject *object, void *closure)
                 Py_DECREF (frames);
                 return NULL;
             }
-            PyList_SetItem (frames, (Py_ssize_t) i, view);      /* stolen */
+            PyList_SetItem (frames, (Py_ssize_t) i, view); /* stolen */
         }
         self->frames = frames;
     }
@@ -158,10 +156,10 @@ static text_fn *host_of = denim_reply_host;
 
 /*  Numbers: how to get one, and what it is for a call that did not get into the window. */
 typedef struct {
-    int     (*get) (const denim_reply_t *);
+    int (*get) (const denim_reply_t *);
     int64_t (*get_long) (const denim_reply_t *);
-    bool    (*get_bool) (const denim_reply_t *);
-    long      unsent;
+    bool (*get_bool) (const denim_reply_t *);
+    long unsent;
 } number_t;
 
 static number_t number_id = {.get_long = denim_reply_id};
@@ -180,7 +178,7 @@ static PyObject *
 get_number (PyObject *object, void *closure)
 {
     const denim_reply_t *reply = ((reply_t *) object)->reply;
-    const number_t *number = closure;
+    const number_t      *number = closure;
     if (number->get_bool)
         return PyBool_FromLong (reply ? number->get_bool (reply) : 0);
     if (!reply)
@@ -214,8 +212,8 @@ static PyObject *
 reply_repr (PyObject *object)
 {
     const denim_reply_t *reply = ((reply_t *) object)->reply;
-    int outcome = reply ? denim_reply_outcome (reply) : DENIM_REJECTED;
-    long long id = reply ? denim_reply_id (reply) : 0;
+    int                  outcome = reply ? denim_reply_outcome (reply) : DENIM_REJECTED;
+    long long            id = reply ? denim_reply_id (reply) : 0;
     return PyUnicode_FromFormat ("<denim._denim.Reply %lld %s>", id, denim_outcome_name (outcome));
 }
 

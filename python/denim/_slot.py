@@ -211,8 +211,13 @@ class Catalogue:
             why = f"{module_name} has no function {name!r}"
         else:
             why = f"{module_name!r} is not served here, only {', '.join(self.services)}"
-        near = difflib.get_close_matches(task, self.functions, 3, 0.6)
+        near = self._near(module_name, name) or difflib.get_close_matches(task, self.functions, 3, 0.6)
         return f"{why}; did you mean {' or '.join(near)}?" if near else f"{why}."
+
+    def _near(self, module_name: str, name: str) -> list[str]:
+        """Tasks of that module with a name like that."""
+        module_functions = [task for task in self.functions if task.startswith(f"{module_name}:")]
+        return difflib.get_close_matches(f"{module_name}:{name}", module_functions, 3, 0.8)
 
 
 def _served(apps: list[str]) -> dict[str, ModuleType]:
@@ -235,6 +240,8 @@ def _served(apps: list[str]) -> dict[str, ModuleType]:
 def as_plain(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that may make coroutines as one that runs them to their end; any other as it is."""
     if inspect.iscoroutinefunction(inspect.unwrap(function)):
+        import asyncio  # noqa: F401 (so that no task waits for it)
+
         return functools.partial(run_coroutine, function)
     return function
 
@@ -244,11 +251,11 @@ def run_coroutine(function: Callable[..., Any], /, *args: Any, **kwargs: Any) ->
 
     A soft limit or cancel is raised in it while it computes, and cancels it while it waits.
     """
+    import asyncio
+
     made = function(*args, **kwargs)
     if not inspect.iscoroutine(made):  # what decorates it has run it
         return made
-    import asyncio
-
     wished: list[BaseException] = []
 
     async def body() -> Any:
@@ -272,6 +279,8 @@ def run_coroutine(function: Callable[..., Any], /, *args: Any, **kwargs: Any) ->
     except asyncio.CancelledError:
         if not wished:
             raise
+    finally:
+        made.close()  # it may not have begun
     raise wished[0]
 
 

@@ -18,11 +18,11 @@
 struct dn_calls {
     dn_pool_t          *pool;
     dn_index_t         *by_seq;
-    dn_call_t          *row;            /* calls_max of them */
-    uint32_t           *heap;           /* rows, the earliest deadline first */
+    dn_call_t          *row;  /* calls_max of them */
+    uint32_t           *heap; /* rows, the earliest deadline first */
     uint32_t            heap_count;
     uint64_t            last_seq;
-    struct dn_call_list numbered;       /* rising */
+    struct dn_call_list numbered; /* rising */
 };
 
 /*  Every cell is filled; what an answer to an old try or attempt would do is not asked here: such an
@@ -135,7 +135,7 @@ static void
 heap_up (dn_calls_t *self, uint32_t at)
 {
     uint32_t row = self->heap[at];
-    int64_t key = self->row[row].deadline_ms;
+    int64_t  key = self->row[row].deadline_ms;
     while (at && heap_key (self, (at - 1) / 2) > key) {
         heap_set (self, at, self->heap[(at - 1) / 2]);
         at = (at - 1) / 2;
@@ -147,7 +147,7 @@ static void
 heap_down (dn_calls_t *self, uint32_t at)
 {
     uint32_t row = self->heap[at];
-    int64_t key = self->row[row].deadline_ms;
+    int64_t  key = self->row[row].deadline_ms;
     for (;;) {
         uint32_t child = 2 * at + 1;
         if (child >= self->heap_count)
@@ -195,7 +195,7 @@ dn_calls_add (dn_calls_t *self, int64_t deadline_ms)
     dn_handle_t handle = dn_pool_take (self->pool);
     if (!handle)
         return NULL;
-    uint32_t row = dn_pool_row (self->pool, handle);
+    uint32_t   row = dn_pool_row (self->pool, handle);
     dn_call_t *call = &self->row[row];
     memset (call, 0, sizeof *call);
     call->self = handle;

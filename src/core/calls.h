@@ -16,8 +16,8 @@
 
 #include <sys/queue.h>
 
-#define DN_CALL_ATTEMPTS 3              /* of an idempotent call, at most */
-#define DN_SEQ_NONE ((uint64_t) 0)
+#define DN_CALL_ATTEMPTS 3 /* of an idempotent call, at most */
+#define DN_SEQ_NONE      ((uint64_t) 0)
 
 /*  X (NAME, may the manager have it, what it means) */
 #define DN_CALL_STATE_MAP(X)                                                                       \
@@ -30,7 +30,7 @@ typedef enum {
 #define X(name, out, text) DN_CALL_##name,
     DN_CALL_STATE_MAP (X)
 #undef X
-    DN_CALL_STATES
+        DN_CALL_STATES
 } dn_call_state_t;
 
 /*  X (NAME, what has happened) */
@@ -49,7 +49,7 @@ typedef enum {
 #define X(name, text) DN_CALL_ON_##name,
     DN_CALL_EVENT_MAP (X)
 #undef X
-    DN_CALL_EVENTS
+        DN_CALL_EVENTS
 } dn_call_event_t;
 
 /*  X (NAME, what is done) */
@@ -69,7 +69,7 @@ typedef enum {
 #define X(name, text) DN_CALL_DO_##name,
     DN_CALL_ACTION_MAP (X)
 #undef X
-    DN_CALL_ACTIONS
+        DN_CALL_ACTIONS
 } dn_call_action_t;
 
 /*  What is done on an event in a state. */
@@ -77,34 +77,34 @@ dn_call_action_t dn_call_action (dn_call_state_t state, dn_call_event_t event);
 
 typedef struct dn_call {
     dn_handle_t self;
-    uint64_t    seq;            /* DN_SEQ_NONE until it was first sent */
-    uint8_t     state;          /* dn_call_state_t */
-    uint8_t     priority;       /* as on the wire: 0 high, 1 normal, 2 low */
+    uint64_t    seq;      /* DN_SEQ_NONE until it was first sent */
+    uint8_t     state;    /* dn_call_state_t */
+    uint8_t     priority; /* as on the wire: 0 high, 1 normal, 2 low */
     uint8_t     codec;
     bool        idempotent;
-    bool        finish;         /* it goes on when its client dies */
-    uint8_t     depth;          /* of nested calls */
-    uint8_t     cancel;         /* 0 no, 1 wanted, 2 wanted with a kill */
-    uint8_t     reason;         /* of its last REJECT; 0: was never refused */
-    uint8_t     crashes;        /* attempts that ended their slot */
-    bool        placed;         /* the pace has been told that this try has a place */
-    bool        probe;          /* this try is a probe of the pace */
-    bool        in_bytes;       /* its payload counts as on its way and not placed */
-    uint16_t    attempt;        /* from 1 */
-    uint32_t    try_no;         /* SUBMITs so far */
-    uint32_t    line;           /* of its service */
+    bool        finish;   /* it goes on when its client dies */
+    uint8_t     depth;    /* of nested calls */
+    uint8_t     cancel;   /* 0 no, 1 wanted, 2 wanted with a kill */
+    uint8_t     reason;   /* of its last REJECT; 0: was never refused */
+    uint8_t     crashes;  /* attempts that ended their slot */
+    bool        placed;   /* the pace has been told that this try has a place */
+    bool        probe;    /* this try is a probe of the pace */
+    bool        in_bytes; /* its payload counts as on its way and not placed */
+    uint16_t    attempt;  /* from 1 */
+    uint32_t    try_no;   /* SUBMITs so far */
+    uint32_t    line;     /* of its service */
     uint32_t    soft_limit_ms;
     uint32_t    hard_limit_ms;
     uint64_t    payload_bytes;
-    uint64_t    epoch;          /* stamp: of its last SUBMIT or KNOWN */
-    uint32_t    term;           /* likewise */
-    uint32_t    heap_at;        /* its place among the deadlines */
-    int64_t     submitted_ms;   /* when its caller asked for it */
-    int64_t     deadline_ms;    /* DN_NEVER if the caller set none */
-    dn_str_t    task;           /* borrowed from the shell until it has ended */
-    dn_str_t    parent;         /* likewise; of the task that calls, or empty */
-    TAILQ_ENTRY (dn_call) of_line;      /* on it while HELD */
-    TAILQ_ENTRY (dn_call) of_numbered;  /* on it while it has a number */
+    uint64_t    epoch;                 /* stamp: of its last SUBMIT or KNOWN */
+    uint32_t    term;                  /* likewise */
+    uint32_t    heap_at;               /* its place among the deadlines */
+    int64_t     submitted_ms;          /* when its caller asked for it */
+    int64_t     deadline_ms;           /* DN_NEVER if the caller set none */
+    dn_str_t    task;                  /* borrowed from the shell until it has ended */
+    dn_str_t    parent;                /* likewise; of the task that calls, or empty */
+    TAILQ_ENTRY (dn_call) of_line;     /* on it while HELD */
+    TAILQ_ENTRY (dn_call) of_numbered; /* on it while it has a number */
 } dn_call_t;
 
 TAILQ_HEAD (dn_call_list, dn_call);
@@ -113,13 +113,13 @@ typedef struct dn_calls dn_calls_t;
 
 /*  Owned; NULL when memory is short. */
 dn_calls_t *dn_calls_new (uint32_t calls_max);
-void dn_calls_destroy (dn_calls_t **self_p);
+void        dn_calls_destroy (dn_calls_t **self_p);
 
 /*  A new row, zeroed but for its handle and attempt, HELD, with that deadline (DN_NEVER: none). NULL
  *  when all are in use. Borrowed until dn_calls_remove, which the caller precedes by taking it off its
  *  line. */
 dn_call_t *dn_calls_add (dn_calls_t *self, int64_t deadline_ms);
-void dn_calls_remove (dn_calls_t *self, dn_call_t *call);
+void       dn_calls_remove (dn_calls_t *self, dn_call_t *call);
 
 /*  NULL when there is none (any more). */
 dn_call_t *dn_calls_get (const dn_calls_t *self, dn_handle_t handle);

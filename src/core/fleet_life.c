@@ -203,7 +203,7 @@ give_up (dn_fleet_t *self, dn_effects_t *fx)
         return false;
     dn_effect_t *row = dn_fx_log (fx, DN_FX_ERROR, "start_failed", NULL);
     row->number = self->failures;
-    row->text = dn_fleet_text (fx, "the process that is to import %s ends before it is ready",
+    row->text = dn_fleet_text (fx, "importing %s ended the process each time it was tried",
                                self->config.apps);
     leave_with (self, config ? EXIT_CONFIG : EXIT_BUG, fx);
     return true;

@@ -47,7 +47,7 @@ make_fresh (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 void
 dn_fleet_open (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
-    if (self->link == DN_LINK_CLOSED && self->stay != DN_STAY_LEFT)
+    if (self->link == DN_LINK_CLOSED && self->stay < DN_STAY_LEAVING)
         make_fresh (self, now_ms, fx);
 }
 

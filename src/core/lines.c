@@ -14,12 +14,12 @@ TAILQ_HEAD (line_list, dn_line);
 
 struct dn_lines {
     uint32_t         lines_max;
-    uint32_t         used;              /* rows that were ever in use */
-    uint32_t         waiting;           /* lines on the ring */
+    uint32_t         used;    /* rows that were ever in use */
+    uint32_t         waiting; /* lines on the ring */
     uint64_t         seed;
     dn_index_t      *by_name;
-    struct line_list ring;              /* with held calls; the first has the next turn */
-    struct line_list idle;              /* without any call; the first was used longest ago */
+    struct line_list ring; /* with held calls; the first has the next turn */
+    struct line_list idle; /* without any call; the first was used longest ago */
     dn_line_t        line[];
 };
 
@@ -254,10 +254,11 @@ dn_lines_turn (dn_lines_t *self, dn_line_t *line)
 static uint32_t
 check_list (const struct dn_call_list *list, unsigned priority, uint32_t row, bool numbered)
 {
-    uint32_t count = 0;
-    uint64_t seq = 0;
+    uint32_t         count = 0;
+    uint64_t         seq = 0;
     const dn_call_t *call;
-    TAILQ_FOREACH (call, list, of_line) {
+    TAILQ_FOREACH (call, list, of_line)
+    {
         dn_check (call->state == DN_CALL_HELD && call->priority == priority && call->line == row);
         dn_check (numbered ? call->seq > seq : call->seq == DN_SEQ_NONE);
         seq = call->seq;
@@ -270,7 +271,7 @@ static void
 check_line (const dn_lines_t *self, uint32_t row)
 {
     const dn_line_t *line = &self->line[row];
-    uint32_t held_all = 0;
+    uint32_t         held_all = 0;
     for (unsigned i = 0; i < DN_PRIORITIES; i++) {
         uint32_t held = check_list (&line->again[i], i, row, true);
         held += check_list (&line->fresh[i], i, row, false);
@@ -286,7 +287,7 @@ check_line (const dn_lines_t *self, uint32_t row)
 void
 dn_lines_check (const dn_lines_t *self)
 {
-    uint32_t listed = 0, busy = 0;
+    uint32_t         listed = 0, busy = 0;
     const dn_line_t *line;
     for (uint32_t row = 0; row < self->used; row++) {
         check_line (self, row);
@@ -294,11 +295,13 @@ dn_lines_check (const dn_lines_t *self)
         listed += self->line[row].calls == 0;
     }
     dn_check (busy == self->waiting);
-    TAILQ_FOREACH (line, &self->ring, of_ring) {
+    TAILQ_FOREACH (line, &self->ring, of_ring)
+    {
         dn_check (line->held_all > 0);
         busy--;
     }
-    TAILQ_FOREACH (line, &self->idle, of_ring) {
+    TAILQ_FOREACH (line, &self->idle, of_ring)
+    {
         dn_check (line->calls == 0);
         listed--;
     }

@@ -16,33 +16,33 @@
 #include "core/calls.h"
 #include "core/pace.h"
 
-#define DN_LINES_MAX 256                /* services that a client uses at the same time */
-#define DN_LINE_ROOM 128                /* bytes of a name with its end */
-#define DN_LINE_TEXT_ROOM 256           /* bytes of a sentence; a longer one is cut */
-#define DN_PRIORITIES 3
-#define DN_LINE_NONE UINT32_MAX
+#define DN_LINES_MAX      256 /* services that a client uses at the same time */
+#define DN_LINE_ROOM      128 /* bytes of a name with its end */
+#define DN_LINE_TEXT_ROOM 256 /* bytes of a sentence; a longer one is cut */
+#define DN_PRIORITIES     3
+#define DN_LINE_NONE      UINT32_MAX
 
 typedef struct dn_line {
-    char                name[DN_LINE_ROOM];
-    dn_str_t            name_str;       /* the same */
-    dn_pace_t           pace;
-    uint32_t            held[DN_PRIORITIES];
-    uint32_t            held_all;       /* their sum */
-    uint32_t            calls;          /* that have not ended: held or on their way */
-    uint8_t             reason;         /* of its last REJECT */
-    int64_t             refused_ms;     /* when that came; negative: never */
-    int64_t             unknown_ms;     /* since when it is refused as NO_SERVICE; DN_NEVER: it is not */
-    char                unknown_text[DN_LINE_TEXT_ROOM]; /* what the last such REJECT said */
-    struct dn_call_list again[DN_PRIORITIES];   /* tried before, rising numbers */
+    char      name[DN_LINE_ROOM];
+    dn_str_t  name_str; /* the same */
+    dn_pace_t pace;
+    uint32_t  held[DN_PRIORITIES];
+    uint32_t  held_all;   /* their sum */
+    uint32_t  calls;      /* that have not ended: held or on their way */
+    uint8_t   reason;     /* of its last REJECT */
+    int64_t   refused_ms; /* when that came; negative: never */
+    int64_t   unknown_ms; /* since when it is refused as NO_SERVICE; DN_NEVER: it is not */
+    char      unknown_text[DN_LINE_TEXT_ROOM]; /* what the last such REJECT said */
+    struct dn_call_list again[DN_PRIORITIES];  /* tried before, rising numbers */
     struct dn_call_list fresh[DN_PRIORITIES];
-    TAILQ_ENTRY (dn_line) of_ring;      /* on the ring while calls are held, idle while there are none */
+    TAILQ_ENTRY (dn_line) of_ring; /* on the ring while calls are held, idle while there are none */
 } dn_line_t;
 
 typedef struct dn_lines dn_lines_t;
 
 /*  Owned; NULL when memory is short. `seed`: for the jitter of the paces. */
 dn_lines_t *dn_lines_new (uint32_t lines_max, uint64_t seed);
-void dn_lines_destroy (dn_lines_t **self_p);
+void        dn_lines_destroy (dn_lines_t **self_p);
 
 /*  The line of this service, for a call more: made if it is new. Its number, or DN_LINE_NONE when all
  *  are in use. Each is followed by one dn_lines_done. */
@@ -70,7 +70,7 @@ int64_t dn_line_oldest_ms (const dn_line_t *self);
  *  the end as it has had its turn. */
 dn_line_t *dn_lines_first (const dn_lines_t *self);
 dn_line_t *dn_lines_next (const dn_line_t *line);
-void dn_lines_turn (dn_lines_t *self, dn_line_t *line);
+void       dn_lines_turn (dn_lines_t *self, dn_line_t *line);
 
 /*  Lines on the ring. */
 uint32_t dn_lines_waiting (const dn_lines_t *self);

@@ -91,7 +91,7 @@ dn_pace_sent (dn_pace_t *self, bool granted, int64_t now_ms)
         self->probe_unsent--;
         self->probe_open++;
     }
-    if (granted && self->probe_at_ms != INT64_MAX)      /* we are served in turn: no need to knock */
+    if (granted && self->probe_at_ms != INT64_MAX) /* we are served in turn: no need to knock */
         self->probe_at_ms = now_ms + DN_PACE_WAIT_MAX_MS / 2 + draw (self, DN_PACE_WAIT_MAX_MS);
     return is_probe;
 }
@@ -124,7 +124,7 @@ dn_pace_placed (dn_pace_t *self, bool was_probe, bool stays)
     }
     self->answers++;
     if (self->probe)
-        return;                 /* one at a time */
+        return; /* one at a time */
     if (self->answers >= max (self->in_flight, DN_PACE_ROUND) << self->failed)
         start_probe (self, 1);
 }

@@ -25,28 +25,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DN_PACE_START 8                 /* calls on their way before anything is known */
-#define DN_PACE_ROUND 16                /* good answers between two probes, at least */
-#define DN_PACE_DOUBLINGS 4             /* of a round, after refused probes: 256 answers */
-#define DN_PACE_WAIT_MIN_MS 10          /* the timer's first wait, if the manager says less */
-#define DN_PACE_WAIT_MAX_MS 2000        /* and its longest */
-#define DN_PACE_MAX 1000000             /* calls on their way; more are never allowed */
+#define DN_PACE_START       8       /* calls on their way before anything is known */
+#define DN_PACE_ROUND       16      /* good answers between two probes, at least */
+#define DN_PACE_DOUBLINGS   4       /* of a round, after refused probes: 256 answers */
+#define DN_PACE_WAIT_MIN_MS 10      /* the timer's first wait, if the manager says less */
+#define DN_PACE_WAIT_MAX_MS 2000    /* and its longest */
+#define DN_PACE_MAX         1000000 /* calls on their way; more are never allowed */
 
 typedef struct {
-    uint32_t allowed;       /* calls that may be on their way */
-    uint32_t base;          /* of those, not counting the probe: known to have had a place */
-    uint32_t in_flight;     /* submitted, neither ended nor refused; those of a GRANT too */
-    uint32_t freed;         /* ended since the last settle: their places are ours to fill */
-    uint32_t answers;       /* good ones since the last probe */
-    uint32_t probe;         /* size of the probe that is on, 0: none */
-    uint32_t probe_unsent;  /* calls of it that were not sent yet */
-    uint32_t probe_open;    /* calls of it that were sent and not answered yet */
-    uint32_t failed;        /* probes refused in a row, at most DN_PACE_DOUBLINGS */
-    bool     refused;       /* a REJECT came: it grows by probes only */
-    bool     limited;       /* at the last settle there was no room: more is of use */
-    uint32_t wait_ms;       /* the timer's next range */
-    int64_t  probe_at_ms;   /* the timer; INT64_MAX: off */
-    uint64_t random;        /* state of its jitter */
+    uint32_t allowed;      /* calls that may be on their way */
+    uint32_t base;         /* of those, not counting the probe: known to have had a place */
+    uint32_t in_flight;    /* submitted, neither ended nor refused; those of a GRANT too */
+    uint32_t freed;        /* ended since the last settle: their places are ours to fill */
+    uint32_t answers;      /* good ones since the last probe */
+    uint32_t probe;        /* size of the probe that is on, 0: none */
+    uint32_t probe_unsent; /* calls of it that were not sent yet */
+    uint32_t probe_open;   /* calls of it that were sent and not answered yet */
+    uint32_t failed;       /* probes refused in a row, at most DN_PACE_DOUBLINGS */
+    bool     refused;      /* a REJECT came: it grows by probes only */
+    bool     limited;      /* at the last settle there was no room: more is of use */
+    uint32_t wait_ms;      /* the timer's next range */
+    int64_t  probe_at_ms;  /* the timer; INT64_MAX: off */
+    uint64_t random;       /* state of its jitter */
 } dn_pace_t;
 
 /*  `seed`: any number; two clients should not have the same. */

@@ -67,8 +67,8 @@ dn_str_t
 dn_session_say (dn_effects_t *fx, const char *format, ...)
 {
     if (DN_EFFECTS_SCRATCH - fx->scratch_used < DN_SENTENCE_ROOM)
-        return dn_str ("");             /* the outcome says it shorter */
-    char *text = (char *) fx->scratch + fx->scratch_used;
+        return dn_str (""); /* the outcome says it shorter */
+    char   *text = (char *) fx->scratch + fx->scratch_used;
     va_list args;
     va_start (args, format);
     int n = vsnprintf (text, DN_SENTENCE_ROOM, format, args);
@@ -90,13 +90,15 @@ refuse_at_once (dn_session_core_t *self, dn_call_t *call, dn_str_t service, dn_e
     if (call->payload_bytes > self->payload_max) {
         ending.outcome = DENIM_TOO_LARGE;
         ending.reason = DENIM_REASON_TOO_LARGE;
-        ending.text = dn_session_say (fx, "the arguments have %" PRIu64 " bytes, and the manager "
-                                      "takes %" PRIu64 " (payload_max)", call->payload_bytes,
-                                      self->payload_max);
+        ending.text = dn_session_say (fx,
+                                      "the arguments have %" PRIu64 " bytes, and the manager "
+                                      "takes %" PRIu64 " (payload_max)",
+                                      call->payload_bytes, self->payload_max);
     } else if (call->line == DN_LINE_NONE) {
-        ending.text = dn_session_say (fx, "calls of %d services are outstanding, and that of "
-                                      "\"%.*s\" would be one more", DN_LINES_MAX, (int) service.len,
-                                      service.ptr);
+        ending.text = dn_session_say (fx,
+                                      "calls of %d services are outstanding, and that of "
+                                      "\"%.*s\" would be one more",
+                                      DN_LINES_MAX, (int) service.len, service.ptr);
     } else {
         return false;
     }
@@ -140,7 +142,7 @@ dn_session_cancel (dn_session_core_t *self, dn_handle_t handle, bool kill, dn_ef
     dn_call_t *call = dn_calls_get (self->calls, handle);
     if (!call)
         return -1;
-    bool held = call->state == DN_CALL_HELD;
+    bool    held = call->state == DN_CALL_HELD;
     uint8_t how = kill ? 2 : 1;
     if (how > call->cancel)
         call->cancel = how;
@@ -154,9 +156,8 @@ dn_session_abandon (dn_session_core_t *self, dn_handle_t handle, dn_effects_t *f
     dn_call_t *call = dn_calls_get (self->calls, handle);
     if (!call)
         return;
-    dn_ending_t ending = {.outcome = DENIM_CANCELLED,
-                          .started = call->state != DN_CALL_HELD,
-                          .how = 1};
+    dn_ending_t ending = {
+        .outcome = DENIM_CANCELLED, .started = call->state != DN_CALL_HELD, .how = 1};
     dn_session_on (self, call, DN_CALL_ON_GIVE_UP, &ending, fx);
 }
 
@@ -218,8 +219,8 @@ open_fresh (dn_session_core_t *self, const char *why, dn_effects_t *fx)
 static void
 draw_silence (dn_session_core_t *self)
 {
-    self->silent_ms = (int64_t) self->heartbeat_ms * 5 / 2
-                      + dn_session_draw (self, self->heartbeat_ms / 2 + 1);
+    self->silent_ms =
+        (int64_t) self->heartbeat_ms * 5 / 2 + dn_session_draw (self, self->heartbeat_ms / 2 + 1);
 }
 
 void
@@ -292,7 +293,7 @@ on_welcome (dn_session_core_t *self, const dn_msg_t *msg, dn_effects_t *fx)
         self->payload_max = welcome->payload_max;
     draw_silence (self);
     for (unsigned i = 0; i < DN_ASKS_MAX; i++)
-        self->questions[i].sent = false;        /* it may have gone to a manager before this one */
+        self->questions[i].sent = false; /* it may have gone to a manager before this one */
     if (!was_up)
         dn_fx_log (fx, DN_FX_INFO, "connected", self->config.address);
 }
@@ -326,12 +327,12 @@ static void
 on_fault (dn_session_core_t *self, const dn_msg_t *msg, dn_effects_t *fx)
 {
     const dn_fault_t *fault = &msg->u.fault;
-    dn_effect_t *row = dn_fx_log (fx, DN_FX_WARN, "fault", self->config.address);
+    dn_effect_t      *row = dn_fx_log (fx, DN_FX_WARN, "fault", self->config.address);
     row->reason = fault->reason;
     if (fault->reason == DENIM_REASON_VERSION || fault->reason == DENIM_REASON_NOT_ALLOWED)
         on_refusal (self, fault);
     else if (self->link == DN_SESSION_GREETING)
-        self->fault = fault->reason;    /* say FULL: silence follows, and another try */
+        self->fault = fault->reason; /* say FULL: silence follows, and another try */
 }
 
 static void
@@ -380,10 +381,10 @@ typedef void (on_message_fn) (dn_session_core_t *self, const dn_msg_t *msg, dn_e
 
 /*  What comes from a manager; a kind without a row here is not for this version. */
 static on_message_fn *const on_message[DN_MSGS] = {
-    [DN_MSG_WELCOME] = on_welcome,   [DN_MSG_WHO] = on_who,         [DN_MSG_KNOWN] = on_known,
-    [DN_MSG_REJECT] = on_reject,     [DN_MSG_GRANT] = on_grant,     [DN_MSG_MISSING] = on_missing,
-    [DN_MSG_BEAT] = on_beat,         [DN_MSG_ANSWER] = on_answer,   [DN_MSG_FAULT] = on_fault,
-    [DN_MSG_RESULT] = on_result,     [DN_MSG_PROGRESS] = on_progress,
+    [DN_MSG_WELCOME] = on_welcome, [DN_MSG_WHO] = on_who,           [DN_MSG_KNOWN] = on_known,
+    [DN_MSG_REJECT] = on_reject,   [DN_MSG_GRANT] = on_grant,       [DN_MSG_MISSING] = on_missing,
+    [DN_MSG_BEAT] = on_beat,       [DN_MSG_ANSWER] = on_answer,     [DN_MSG_FAULT] = on_fault,
+    [DN_MSG_RESULT] = on_result,   [DN_MSG_PROGRESS] = on_progress,
 };
 
 void
@@ -392,10 +393,10 @@ dn_session_input (dn_session_core_t *self, int64_t now_ms, const dn_msg_t *msg, 
     dn_check (msg->kind < DN_MSGS);
     self->now_ms = now_ms;
     if (self->link == DN_SESSION_NONE)
-        return;                         /* the socket of a link that we gave up */
+        return; /* the socket of a link that we gave up */
     self->heard_ms = self->contact_ms = now_ms;
     if (on_message[msg->kind])
-        on_message[msg->kind] (self, msg, fx);
+        on_message[msg->kind](self, msg, fx);
 }
 
 /*  ---- time ---- */

@@ -24,26 +24,26 @@
 
 #include "core/effects.h"
 
-#define DN_WINDOW_DEFAULT 1000          /* calls outstanding */
-#define DN_WINDOW_MAX 1000000
-#define DN_CONNECT_TIMEOUT_MS 10000     /* a manager not reached once by then: UNAVAILABLE */
-#define DN_UNKNOWN_GRACE_MS 5000        /* a service never offered: UNKNOWN_TASK by then */
-#define DN_HEARTBEAT_MS 1000            /* until WELCOME says otherwise */
-#define DN_PAYLOAD_MAX (64u << 20)      /* bytes; likewise */
-#define DN_UNPLACED_BYTES (1u << 20)    /* on their way for calls without an answer; one call always */
-#define DN_ACKS_MAX 64                  /* outcomes in one ACK; then it is sent */
-#define DN_ACK_MS 50                    /* and after this time; a lost ACK costs a heartbeat */
-#define DN_ASKS_MAX 16                  /* questions without an answer; one more is answered with FULL */
-#define DN_GRANTS_MAX 64                /* in one turn; one more is passed on */
-#define DN_ADDRESS_ROOM 288             /* bytes of the address, for sentences */
+#define DN_WINDOW_DEFAULT     1000 /* calls outstanding */
+#define DN_WINDOW_MAX         1000000
+#define DN_CONNECT_TIMEOUT_MS 10000       /* a manager not reached once by then: UNAVAILABLE */
+#define DN_UNKNOWN_GRACE_MS   5000        /* a service never offered: UNKNOWN_TASK by then */
+#define DN_HEARTBEAT_MS       1000        /* until WELCOME says otherwise */
+#define DN_PAYLOAD_MAX        (64u << 20) /* bytes; likewise */
+#define DN_UNPLACED_BYTES     (1u << 20) /* on their way for calls without an answer; one call always */
+#define DN_ACKS_MAX           64         /* outcomes in one ACK; then it is sent */
+#define DN_ACK_MS             50         /* and after this time; a lost ACK costs a heartbeat */
+#define DN_ASKS_MAX           16  /* questions without an answer; one more is answered with FULL */
+#define DN_GRANTS_MAX         64  /* in one turn; one more is passed on */
+#define DN_ADDRESS_ROOM       288 /* bytes of the address, for sentences */
 
 typedef struct {
-    dn_session_t id;                    /* random */
-    uint64_t     seed;                  /* random; told to nobody */
-    const char  *name;                  /* for people; 63 bytes, a longer one is cut */
-    const char  *address;               /* of the manager, for sentences */
-    uint32_t     window;                /* calls that have not ended, at most */
-    int64_t      connect_timeout_ms;    /* negative: for ever */
+    dn_session_t id;                 /* random */
+    uint64_t     seed;               /* random; told to nobody */
+    const char  *name;               /* for people; 63 bytes, a longer one is cut */
+    const char  *address;            /* of the manager, for sentences */
+    uint32_t     window;             /* calls that have not ended, at most */
+    int64_t      connect_timeout_ms; /* negative: for ever */
     int64_t      unknown_grace_ms;
 } dn_session_config_t;
 
@@ -52,23 +52,23 @@ typedef struct {
 typedef struct {
     dn_str_t service;
     dn_str_t task;
-    dn_str_t parent;                    /* session and number of the task that calls, or empty */
+    dn_str_t parent; /* session and number of the task that calls, or empty */
     uint8_t  codec;
-    uint8_t  priority;                  /* 0 high, 1 normal, 2 low */
+    uint8_t  priority; /* 0 high, 1 normal, 2 low */
     uint8_t  depth;
     bool     idempotent;
-    bool     finish;                    /* when the client dies */
-    int64_t  deadline_ms;               /* DN_NEVER: none */
-    uint32_t soft_limit_ms;             /* 0: the worker's */
-    uint32_t hard_limit_ms;             /* likewise */
+    bool     finish;        /* when the client dies */
+    int64_t  deadline_ms;   /* DN_NEVER: none */
+    uint32_t soft_limit_ms; /* 0: the worker's */
+    uint32_t hard_limit_ms; /* likewise */
     uint64_t payload_bytes;
 } dn_request_t;
 
 /*  X (NAME, what `denim_client_info` calls it) */
 #define DN_SESSION_LINK_MAP(X)                                                                     \
-    X (NONE, "idle")            /* nothing was asked yet, or the manager will not have us */       \
-    X (OPENING, "connecting")   /* the socket is fresh and does not take messages yet */           \
-    X (GREETING, "connecting")  /* HELLO was sent, or will be once the socket takes it */          \
+    X (NONE, "idle")           /* nothing was asked yet, or the manager will not have us */        \
+    X (OPENING, "connecting")  /* the socket is fresh and does not take messages yet */            \
+    X (GREETING, "connecting") /* HELLO was sent, or will be once the socket takes it */           \
     X (UP, "connected")
 
 typedef enum {
@@ -79,19 +79,19 @@ typedef enum {
 
 typedef struct {
     dn_session_link_t link;
-    bool     reached;                   /* a manager said WELCOME at least once */
-    uint32_t in_flight;                 /* calls that have not ended */
-    uint32_t held;                      /* those of them that wait here */
-    uint64_t epoch;                     /* of the manager; 0: none yet */
-    uint64_t submits;                   /* since the start, retries included */
-    uint64_t rejected;                  /* of those */
+    bool              reached;   /* a manager said WELCOME at least once */
+    uint32_t          in_flight; /* calls that have not ended */
+    uint32_t          held;      /* those of them that wait here */
+    uint64_t          epoch;     /* of the manager; 0: none yet */
+    uint64_t          submits;   /* since the start, retries included */
+    uint64_t          rejected;  /* of those */
 } dn_session_facts_t;
 
 typedef struct dn_session_core dn_session_core_t;
 
 /*  Owned; NULL when memory is short. The tables are allocated here and never grow. */
 dn_session_core_t *dn_session_new (const dn_session_config_t *config, int64_t now_ms);
-void dn_session_destroy (dn_session_core_t **self_p);
+void               dn_session_destroy (dn_session_core_t **self_p);
 
 /*  A call more. 0 and its handle (its COMPLETE may be among the effects already), or -1 when the window
  *  is full. */
@@ -129,7 +129,7 @@ void dn_session_refused (dn_session_core_t *self, int64_t now_ms, const dn_effec
 void dn_session_close (dn_session_core_t *self, dn_effects_t *fx);
 
 /*  Time has passed, or something happened. Due again at once if there is more than fits in one turn. */
-void dn_session_tick (dn_session_core_t *self, int64_t now_ms, dn_effects_t *fx);
+void    dn_session_tick (dn_session_core_t *self, int64_t now_ms, dn_effects_t *fx);
 int64_t dn_session_deadline_ms (const dn_session_core_t *self);
 
 dn_session_facts_t dn_session_facts (const dn_session_core_t *self);

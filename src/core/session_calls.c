@@ -47,9 +47,7 @@ account (dn_session_core_t *self, dn_call_t *call, dn_call_event_t event, const 
     dn_line_t *line = dn_lines_get (self->lines, call->line);
     dn_pace_t *pace = &line->pace;
     switch (event) {
-    case DN_CALL_ON_PLACED:
-        count_placed (self, call, true);
-        break;
+    case DN_CALL_ON_PLACED: count_placed (self, call, true); break;
     case DN_CALL_ON_RESULT:
     case DN_CALL_ON_LOST:
         if (ending->result)
@@ -57,7 +55,7 @@ account (dn_session_core_t *self, dn_call_t *call, dn_call_event_t event, const 
         if (ending->result && line->held_all)
             dn_pace_ended (pace);
         else
-            dn_pace_left (pace);        /* nobody waits to take its place */
+            dn_pace_left (pace); /* nobody waits to take its place */
         break;
     case DN_CALL_ON_AGAIN:
         if (ending->refused)
@@ -67,13 +65,10 @@ account (dn_session_core_t *self, dn_call_t *call, dn_call_event_t event, const 
         break;
     case DN_CALL_ON_UNSENT:
     case DN_CALL_ON_REFUSED:
-    case DN_CALL_ON_GIVE_UP:
-        dn_pace_left (pace);
-        break;
+    case DN_CALL_ON_GIVE_UP: dn_pace_left (pace); break;
     case DN_CALL_ON_SUBMIT:
     case DN_CALL_ON_CANCEL:
-    case DN_CALL_EVENTS:
-        return;
+    case DN_CALL_EVENTS: return;
     }
     count_out_bytes (self, call);
 }
@@ -231,7 +226,7 @@ dn_session_on (dn_session_core_t *self, dn_call_t *call, dn_call_event_t event,
     dn_call_action_t action = dn_call_action ((dn_call_state_t) call->state, event);
     if (action != DN_CALL_DO_IGNORE && call->state != DN_CALL_HELD)
         account (self, call, event, ending);
-    actions[action] (self, call, ending, fx);
+    actions[action](self, call, ending, fx);
 }
 
 /*  ---- messages about a call ---- */
@@ -266,7 +261,7 @@ outcome_of (unsigned reason)
     case DENIM_REASON_TOO_LARGE: return DENIM_TOO_LARGE;
     case DENIM_REASON_NOT_ALLOWED: return DENIM_NOT_ALLOWED;
     case DENIM_REASON_EXPIRED: return DENIM_DEADLINE;
-    default: return DENIM_REJECTED;     /* a number from the wire, not one of ours to list */
+    default: return DENIM_REJECTED; /* a number from the wire, not one of ours to list */
     }
 }
 
@@ -294,7 +289,7 @@ dn_session_on_reject (dn_session_core_t *self, const dn_reject_t *msg, dn_effect
     call->reason = msg->reason;
     note_refusal (self, dn_lines_get (self->lines, call->line), msg);
 
-    bool again = is_retried (msg->reason);
+    bool        again = is_retried (msg->reason);
     dn_ending_t ending = {.outcome = outcome_of (msg->reason),
                           .reason = (denim_reason_t) msg->reason,
                           .text = msg->text,
@@ -316,7 +311,7 @@ dn_session_on_result (dn_session_core_t *self, const dn_result_t *msg, dn_effect
         return;
     dn_lines_get (self->lines, call->line)->unknown_ms = DN_NEVER;
     dn_ending_t ending = {.result = msg};
-    bool lost = msg->outcome == DENIM_LOST;
+    bool        lost = msg->outcome == DENIM_LOST;
     dn_session_on (self, call, lost ? DN_CALL_ON_LOST : DN_CALL_ON_RESULT, &ending, fx);
 }
 
@@ -341,7 +336,8 @@ dn_session_on_missing (dn_session_core_t *self, const dn_missing_t *msg, dn_effe
         return;
     dn_ending_t ending = {.outcome = DENIM_LOST, .reason = DENIM_REASON_SILENT, .started = true};
     if (!msg->never)
-        ending.text = dn_str ("neither the manager nor a worker knows of it any more; it may have run");
+        ending.text =
+            dn_str ("neither the manager nor a worker knows of it any more; it may have run");
     dn_session_on (self, call, msg->never ? DN_CALL_ON_AGAIN : DN_CALL_ON_LOST, &ending, fx);
 }
 
@@ -361,22 +357,23 @@ static dn_ending_t
 held_too_long (dn_session_core_t *self, const dn_call_t *call, dn_effects_t *fx)
 {
     const dn_line_t *line = dn_lines_get (self->lines, call->line);
-    uint8_t reason = call->reason;
+    uint8_t          reason = call->reason;
     if (!reason && line->refused_ms >= call->submitted_ms)
-        reason = line->reason;          /* it waits behind those that were refused */
+        reason = line->reason; /* it waits behind those that were refused */
     if (!reason)
         reason = self->fault;
+    const char *more = reason == DENIM_REASON_NO_SERVICE ? line->unknown_text : "";
     if (reason)
         return (dn_ending_t){.outcome = DENIM_REJECTED,
                              .reason = (denim_reason_t) reason,
-                             .text = dn_session_say (fx, "refused until the deadline: %s",
-                                                     denim_reason_text (reason))};
+                             .text = dn_session_say (fx, "refused until the deadline: %s%s%s",
+                                                     denim_reason_text (reason), *more ? "; " : "",
+                                                     more)};
     if (self->link != DN_SESSION_UP && self->contact_ms < call->submitted_ms)
         return (dn_ending_t){.outcome = DENIM_UNAVAILABLE,
-                             .text = dn_session_say (fx, "no manager at %s until the deadline%s",
-                                                     self->config.address,
-                                                     self->reached ? ": it went away"
-                                                                   : ": start one with `denimd`")};
+                             .text = dn_session_say (
+                                 fx, "no manager at %s was reached in time%s", self->config.address,
+                                 self->reached ? ": it went away" : ": start one with `denimd`")};
     return (dn_ending_t){.outcome = DENIM_DEADLINE,
                          .text = dn_str ("the deadline passed before it was sent")};
 }
@@ -447,16 +444,17 @@ expire_unknown (dn_session_core_t *self, dn_line_t *line, dn_effects_t *fx)
     if (line->unknown_ms > since_ms || dn_line_oldest_ms (line) > since_ms)
         return;
     dn_ending_t ending = {.outcome = DENIM_UNKNOWN_TASK, .reason = DENIM_REASON_NO_SERVICE};
-    ending.text = dn_session_say (fx, "no worker has offered service \"%s\" since the manager "
-                                  "started%s%s", line->name, *line->unknown_text ? ": " : "",
-                                  line->unknown_text);
+    ending.text = dn_session_say (fx,
+                                  "no worker has offered service \"%s\" since the manager "
+                                  "started%s%s",
+                                  line->name, *line->unknown_text ? ": " : "", line->unknown_text);
     expire_line (self, line, since_ms, &ending, fx);
 }
 
 static void
 expire_all (dn_session_core_t *self, dn_effects_t *fx)
 {
-    uint32_t row = 0;
+    uint32_t   row = 0;
     dn_call_t *call;
     while ((call = dn_calls_walk (self->calls, &row)) != NULL) {
         if (!has_room (self, fx))
@@ -492,7 +490,7 @@ int64_t
 dn_session_expire_ms (const dn_session_core_t *self)
 {
     const dn_call_t *urgent = dn_calls_urgent (self->calls);
-    int64_t due_ms = urgent ? urgent->deadline_ms : DN_NEVER;
+    int64_t          due_ms = urgent ? urgent->deadline_ms : DN_NEVER;
     for (const dn_line_t *line = dn_lines_first (self->lines); line; line = dn_lines_next (line)) {
         int64_t oldest_ms = dn_line_oldest_ms (line);
         if (awaits_first_contact (self))

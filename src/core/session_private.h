@@ -10,14 +10,14 @@
 #include "core/lines.h"
 #include "core/session.h"
 
-#define DN_SENTENCE_ROOM 640            /* bytes of a sentence made here */
+#define DN_SENTENCE_ROOM 640 /* bytes of a sentence made here */
 
 typedef struct {
-    uint64_t question;                  /* the shell's number; 0: the row is free */
-    dn_str_t verb;                      /* borrowed */
-    dn_str_t args;                      /* borrowed */
+    uint64_t question; /* the shell's number; 0: the row is free */
+    dn_str_t verb;     /* borrowed */
+    dn_str_t args;     /* borrowed */
     int64_t  deadline_ms;
-    bool     sent;                      /* over this link */
+    bool     sent; /* over this link */
 } dn_question_t;
 
 typedef struct {
@@ -28,7 +28,7 @@ typedef struct {
 } dn_turn_t;
 
 struct dn_session_core {
-    dn_session_config_t config;         /* name and address point into the fields below */
+    dn_session_config_t config; /* name and address point into the fields below */
     char                name[64];
     char                address[DN_ADDRESS_ROOM];
     dn_calls_t         *calls;
@@ -39,31 +39,31 @@ struct dn_session_core {
     uint32_t            held;           /* calls that wait here */
     uint64_t            submits;
     uint64_t            rejected;
-    bool                more;           /* the last tick did not get to the end */
+    bool                more; /* the last tick did not get to the end */
 
     /* the link */
     dn_session_link_t link;
-    bool              blocked;          /* the socket refused; until dn_session_opened */
-    bool              hello_owed;       /* GREETING, and the socket refused the HELLO */
-    bool              broken;           /* the connection is gone: the next tick asks for a fresh one */
+    bool              blocked;    /* the socket refused; until dn_session_opened */
+    bool              hello_owed; /* GREETING, and the socket refused the HELLO */
+    bool              broken;     /* the connection is gone: the next tick asks for a fresh one */
     bool              reached;
     uint32_t          link_number;
-    int64_t           heard_ms;         /* last message, or when the link was opened */
-    int64_t           contact_ms;       /* last message of all links; -1: none ever */
-    int64_t           silent_ms;        /* without a message for so long: a fresh link */
+    int64_t           heard_ms;   /* last message, or when the link was opened */
+    int64_t           contact_ms; /* last message of all links; -1: none ever */
+    int64_t           silent_ms;  /* without a message for so long: a fresh link */
     uint64_t          epoch;
     uint32_t          term;
     uint32_t          heartbeat_ms;
     uint64_t          payload_max;
-    uint8_t           fault;            /* reason of a FAULT that does not end calls; 0: none */
+    uint8_t           fault; /* reason of a FAULT that does not end calls; 0: none */
 
     /* what is sent in batches */
-    dn_row_ack_t acks[DN_ACKS_MAX];
-    uint32_t     acks_count;
-    int64_t      ack_at_ms;
-    uint64_t     open_from;             /* where the next OPEN begins */
-    dn_turn_t    turns[DN_GRANTS_MAX];
-    uint32_t     turns_count;
+    dn_row_ack_t  acks[DN_ACKS_MAX];
+    uint32_t      acks_count;
+    int64_t       ack_at_ms;
+    uint64_t      open_from; /* where the next OPEN begins */
+    dn_turn_t     turns[DN_GRANTS_MAX];
+    uint32_t      turns_count;
     dn_question_t questions[DN_ASKS_MAX];
 
     /* the end of all calls: at closing, or when the manager will not have us */
@@ -77,13 +77,13 @@ struct dn_session_core {
 
 /*  What is known of an event that may end a call. */
 typedef struct {
-    const dn_result_t *result;          /* it says how; else NULL, and the fields below do */
+    const dn_result_t *result; /* it says how; else NULL, and the fields below do */
     denim_outcome_t    outcome;
     denim_reason_t     reason;
-    bool               started;         /* it has run, or may have */
+    bool               started; /* it has run, or may have */
     dn_str_t           text;
-    uint8_t            how;             /* of the CANCEL that is sent after it, when it is left */
-    bool               refused;         /* AGAIN: by a REJECT, which says how long to wait */
+    uint8_t            how;     /* of the CANCEL that is sent after it, when it is left */
+    bool               refused; /* AGAIN: by a REJECT, which says how long to wait */
     uint32_t           retry_after_ms;
 } dn_ending_t;
 
@@ -135,7 +135,7 @@ int64_t dn_session_pump_ms (const dn_session_core_t *self);
 
 /*  A sentence that lasts as long as the effects do. */
 __attribute__ ((format (printf, 2, 3))) dn_str_t dn_session_say (dn_effects_t *fx,
-                                                                 const char *format, ...);
+                                                                 const char   *format, ...);
 
 /*  A number below `range`. */
 uint32_t dn_session_draw (dn_session_core_t *self, uint32_t range);

@@ -12,11 +12,11 @@
 
 #include <string.h>
 
-#define OPEN_CALLS_MAX 1000             /* as messages.def says */
-#define OPEN_WANTS_MAX 64               /* likewise */
-#define OPEN_CALL_BYTES 27              /* of an encoded row */
+#define OPEN_CALLS_MAX  1000 /* as messages.def says */
+#define OPEN_WANTS_MAX  64   /* likewise */
+#define OPEN_CALL_BYTES 27   /* of an encoded row */
 #define OPEN_WANT_BYTES (1 + 127 + 1 + 4)
-#define ROOM_ROWS 16                    /* effects that are left to others by who makes many */
+#define ROOM_ROWS       16 /* effects that are left to others by who makes many */
 
 bool
 dn_session_ready (const dn_session_core_t *self)
@@ -43,7 +43,7 @@ dn_session_say_cancel (dn_session_core_t *self, const dn_call_t *call, uint8_t h
                        dn_effects_t *fx)
 {
     if (!dn_session_ready (self))
-        return;                         /* OPEN will say it; or settles the call if it has ended */
+        return; /* OPEN will say it; or settles the call if it has ended */
     dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_CLIENT_CANCEL);
     row->msg.u.client_cancel.seq = call->seq;
     row->msg.u.client_cancel.attempt = call->attempt;
@@ -72,7 +72,7 @@ say_acks (dn_session_core_t *self, dn_effects_t *fx)
     dn_rows_t rows = dn_fx_rows (fx, DN_ACKS_MAX * sizeof (dn_row_ack_t));
     for (uint32_t i = 0; i < self->acks_count; i++)
         if (dn_rows_put (&rows, DN_ROW_ACK, &self->acks[i]) < 0)
-            break;                      /* no scratch left this turn; OPEN settles the others */
+            break; /* no scratch left this turn; OPEN settles the others */
     dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_ACK);
     row->msg.u.ack.acks = dn_fx_list (fx, &rows);
     drop_acks (self);
@@ -138,13 +138,13 @@ void
 dn_session_say_open (dn_session_core_t *self, uint64_t mark, dn_effects_t *fx)
 {
     if (!dn_session_ready (self) || !dn_effects_room (fx, ROOM_ROWS))
-        return;                         /* the next BEAT asks again */
-    uint64_t upto;
+        return; /* the next BEAT asks again */
+    uint64_t  upto;
     dn_list_t calls = list_calls (self, &upto, fx);
     if (calls.count == 0 && upto < self->open_from)
         self->open_from = 0;
     dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_OPEN);
-    dn_open_t *open = &row->msg.u.open;
+    dn_open_t   *open = &row->msg.u.open;
     open->mark = mark;
     open->from_seq = self->open_from;
     open->upto_seq = upto;
@@ -153,7 +153,7 @@ dn_session_say_open (dn_session_core_t *self, uint64_t mark, dn_effects_t *fx)
 
     bool all = upto == dn_calls_last_seq (self->calls);
     if (all && self->open_from == 0)
-        drop_acks (self);               /* what is covered and not listed is settled */
+        drop_acks (self); /* what is covered and not listed is settled */
     self->open_from = all ? 0 : upto + 1;
 }
 
@@ -254,8 +254,8 @@ send_call (dn_session_core_t *self, dn_line_t *line, dn_call_t *call, uint64_t g
 static bool
 fits (const dn_session_core_t *self, const dn_call_t *call)
 {
-    return self->unplaced_bytes == 0
-           || self->unplaced_bytes + call->payload_bytes <= DN_UNPLACED_BYTES;
+    return self->unplaced_bytes == 0 ||
+           self->unplaced_bytes + call->payload_bytes <= DN_UNPLACED_BYTES;
 }
 
 /*  A call of each service in turn, until none may send any more. */
@@ -265,7 +265,7 @@ send_calls (dn_session_core_t *self, dn_effects_t *fx)
     for (dn_line_t *line = dn_lines_first (self->lines); line; line = dn_lines_next (line))
         dn_pace_tick (&line->pace, self->now_ms);
 
-    uint32_t passed = 0;                /* lines seen in a row that may not send */
+    uint32_t passed = 0; /* lines seen in a row that may not send */
     while (passed < dn_lines_waiting (self->lines)) {
         dn_line_t *line = dn_lines_first (self->lines);
         if (dn_pace_room (&line->pace) == 0) {
@@ -275,7 +275,7 @@ send_calls (dn_session_core_t *self, dn_effects_t *fx)
         }
         dn_call_t *call = dn_line_head (line);
         if (!fits (self, call))
-            break;                      /* it is next: the others wait for it */
+            break; /* it is next: the others wait for it */
         if (!dn_effects_room (fx, ROOM_ROWS)) {
             self->more = true;
             return;

@@ -140,8 +140,11 @@ dn_link_monitor (void *context, void *dealer, int *fd)
     if (!monitor)
         return NULL;
     if (set_int (monitor, ZMQ_LINGER, 0) == 0 && zmq_connect (monitor, endpoint) == 0 &&
-        zmq_getsockopt (monitor, ZMQ_FD, fd, &fd_bytes) == 0)
+        zmq_getsockopt (monitor, ZMQ_FD, fd, &fd_bytes) == 0) {
+        dn_link_broken (
+            monitor); /* the descriptor tells nothing before the first read that fails */
         return monitor;
+    }
     int kept = errno;
     zmq_close (monitor);
     errno = kept;

@@ -16,33 +16,33 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MESSAGES_TURN 256               /* read before anything else is looked at */
-#define ENCODE_ROOM (64 * 1024)         /* bytes: an OPEN of 1,000 calls has 36,000 */
-#define REOPEN_MS 200                   /* after the system refused a socket */
-#define TRY_IPV6_MS 3000                /* without a connection: a name may have IPv6 addresses only */
-#define LINGER_MS 200                   /* for the BYE */
+#define MESSAGES_TURN 256         /* read before anything else is looked at */
+#define ENCODE_ROOM   (64 * 1024) /* bytes: an OPEN of 1,000 calls has 36,000 */
+#define REOPEN_MS     200         /* after the system refused a socket */
+#define TRY_IPV6_MS   3000        /* without a connection: a name may have IPv6 addresses only */
+#define LINGER_MS     200         /* for the BYE */
 
 struct dn_actor {
     dn_connection_t   *connection;
     dn_session_core_t *session;
     dn_effects_t      *fx;
     dn_uplink_t        uplink;
-    dn_frames_t        in;              /* the message in hand */
-    bool               has_value;       /* and its payload is the outcome of a call */
-    denim_reply_t    **out;             /* by the row of a session's handle */
-    denim_reply_t     *ended;           /* in this turn, in order */
+    dn_frames_t        in;        /* the message in hand */
+    bool               has_value; /* and its payload is the outcome of a call */
+    denim_reply_t    **out;       /* by the row of a session's handle */
+    denim_reply_t     *ended;     /* in this turn, in order */
     denim_reply_t    **ended_end;
-    dn_command_t      *ran;             /* commands of this turn */
-    dn_inquiry_t          *asked;           /* that are with the session */
+    dn_command_t      *ran;   /* commands of this turn */
+    dn_inquiry_t      *asked; /* that are with the session */
     char               endpoint[DN_ENDPOINT_MAX];
     bool               ipv6;
-    bool               deaf;            /* the socket takes nothing: wait until it does */
-    bool               busy;            /* there is more to read: do not wait */
-    bool               leaving;         /* the last handle has gone */
-    int64_t            opened_ms;       /* when the socket was opened, while it has not connected */
-    int64_t            reopen_ms;       /* when to try again; DN_NEVER */
+    bool               deaf;      /* the socket takes nothing: wait until it does */
+    bool               busy;      /* there is more to read: do not wait */
+    bool               leaving;   /* the last handle has gone */
+    int64_t            opened_ms; /* when the socket was opened, while it has not connected */
+    int64_t            reopen_ms; /* when to try again; DN_NEVER */
     int64_t            now_ms;
-    uint8_t           *room;            /* ENCODE_ROOM bytes */
+    uint8_t           *room; /* ENCODE_ROOM bytes */
 };
 
 /*  ---- the session's effects ---- */
@@ -93,7 +93,7 @@ take_value (dn_actor_t *self, denim_reply_t *reply)
 static void
 complete (dn_actor_t *self, const dn_effect_t *row)
 {
-    denim_reply_t *reply = reply_of (self, row->handle);
+    denim_reply_t     *reply = reply_of (self, row->handle);
     const dn_result_t *result = &row->msg.u.result;
 
     self->out[(uint32_t) row->handle] = NULL;
@@ -130,7 +130,7 @@ place (dn_actor_t *self, const dn_effect_t *row)
 static void
 note_progress (dn_actor_t *self, const dn_effect_t *row)
 {
-    denim_reply_t *reply = reply_of (self, row->handle);
+    denim_reply_t       *reply = reply_of (self, row->handle);
     const dn_progress_t *progress = &row->msg.u.progress;
 
     pthread_mutex_lock (&self->connection->mutex);
@@ -150,13 +150,13 @@ static void
 answer (dn_actor_t *self, const dn_effect_t *row)
 {
     bool came = row->msg.kind == DN_MSG_ANSWER && self->in.payload_bytes > 0;
-    int error = dn_session_facts (self->session).link == DN_SESSION_UP ? DENIM_ERR_TIMEOUT
-                                                                       : DENIM_ERR_UNAVAILABLE;
+    int  error = dn_session_facts (self->session).link == DN_SESSION_UP ? DENIM_ERR_TIMEOUT
+                                                                        : DENIM_ERR_UNAVAILABLE;
     if (row->msg.kind == DN_MSG_ANSWER)
-        error = DENIM_ERR_ARGUMENT;     /* the manager knows no answer to that */
+        error = DENIM_ERR_ARGUMENT; /* the manager knows no answer to that */
     dn_inquiry_answer (self->connection, &self->asked, row->number,
-                   came ? zmq_msg_data (&self->in.payload[0]) : NULL,
-                   came ? zmq_msg_size (&self->in.payload[0]) : 0, error);
+                       came ? zmq_msg_data (&self->in.payload[0]) : NULL,
+                       came ? zmq_msg_size (&self->in.payload[0]) : 0, error);
 }
 
 static void
@@ -177,7 +177,7 @@ perform (dn_actor_t *self)
         else if (row->kind == DN_FX_FRESH)
             open_uplink (self);
         else
-            dn_check (row->kind == DN_FX_LOG);  /* a library does not log */
+            dn_check (row->kind == DN_FX_LOG); /* a library does not log */
     }
     dn_effects_clear (self->fx);
 }
@@ -189,9 +189,9 @@ static void
 on_message (dn_actor_t *self)
 {
     dn_msg_t msg;
-    if (self->in.fault || !self->in.whole
-        || dn_msg_decode (&msg, M2C, zmq_msg_data (&self->in.header),
-                          zmq_msg_size (&self->in.header)) < 0)
+    if (self->in.fault || !self->in.whole ||
+        dn_msg_decode (&msg, M2C, zmq_msg_data (&self->in.header),
+                       zmq_msg_size (&self->in.header)) < 0)
         return;
     self->has_value = msg.kind == DN_MSG_RESULT && self->in.count > 0;
     dn_session_input (self->session, self->now_ms, &msg, self->fx);
@@ -203,8 +203,8 @@ static void
 read_messages (dn_actor_t *self)
 {
     unsigned read = 0;
-    while (read < MESSAGES_TURN && self->uplink.dealer
-           && dn_link_recv (self->uplink.dealer, &self->in) > 0) {
+    while (read < MESSAGES_TURN && self->uplink.dealer &&
+           dn_link_recv (self->uplink.dealer, &self->in) > 0) {
         on_message (self);
         read++;
     }
@@ -230,7 +230,7 @@ submit (dn_actor_t *self, denim_reply_t *reply)
                             .hard_limit_ms = reply->hard_limit_ms,
                             .payload_bytes = payload_bytes};
     int rc = dn_session_submit (self->session, self->now_ms, &request, &reply->handle, self->fx);
-    dn_check (rc == 0);                 /* as many as the window are let in */
+    dn_check (rc == 0); /* as many as the window are let in */
     self->out[(uint32_t) reply->handle] = reply;
     if (self->fx->count)
         perform (self);
@@ -242,7 +242,7 @@ find_out (dn_actor_t *self, const dn_command_t *command)
 {
     pthread_mutex_lock (&self->connection->mutex);
     denim_reply_t *reply = dn_connection_find (self->connection, command->id);
-    bool out = reply && reply->state == DN_REPLY_OUT;
+    bool           out = reply && reply->state == DN_REPLY_OUT;
     pthread_mutex_unlock (&self->connection->mutex);
     return out && reply_of (self, reply->handle) == reply ? reply : NULL;
 }
@@ -271,10 +271,11 @@ dn_actor_abandon (dn_actor_t *self, dn_command_t *command)
 {
     denim_reply_t *all = NULL, *reply;
     pthread_mutex_lock (&self->connection->mutex);
-    TAILQ_FOREACH_REVERSE (reply, &command->client->calls, dn_reply_list, of_client) {
+    TAILQ_FOREACH_REVERSE (reply, &command->client->calls, dn_reply_list, of_client)
+    {
         if (reply->state != DN_REPLY_OUT || reply_of (self, reply->handle) != reply)
             continue;
-        reply->next = all;              /* OUT, so it is on no other list */
+        reply->next = all; /* OUT, so it is on no other list */
         all = reply;
     }
     pthread_mutex_unlock (&self->connection->mutex);
@@ -293,8 +294,8 @@ take_requests (dn_actor_t *self)
     pthread_mutex_lock (&connection->mutex);
     connection->asleep = false;
     denim_reply_t *queued = connection->queued;
-    dn_command_t *commands = connection->commands;
-    dn_inquiry_t *asks = connection->inquiries;
+    dn_command_t  *commands = connection->commands;
+    dn_inquiry_t  *asks = connection->inquiries;
     connection->queued = NULL;
     connection->queued_end = &connection->queued;
     connection->commands = NULL;
@@ -325,7 +326,7 @@ static denim_reply_t *
 publish (dn_actor_t *self, bool *sleeps)
 {
     dn_connection_t *connection = self->connection;
-    denim_reply_t *unwanted = NULL;
+    denim_reply_t   *unwanted = NULL;
 
     pthread_mutex_lock (&connection->mutex);
     for (denim_reply_t *reply = self->ended, *next; reply; reply = next) {
@@ -341,7 +342,7 @@ publish (dn_actor_t *self, bool *sleeps)
     if (self->ran)
         pthread_cond_broadcast (&connection->done);
     for (dn_command_t *command = self->ran, *next; command; command = next) {
-        next = command->next;           /* it lies on the stack of a thread that may go on now */
+        next = command->next; /* it lies on the stack of a thread that may go on now */
         command->done = true;
     }
     connection->facts = dn_session_facts (self->session);
@@ -373,14 +374,14 @@ put_back (dn_actor_t *self, denim_reply_t *unwanted)
 static bool
 has_name (const dn_address_t *address)
 {
-    return address->transport == DN_TRANSPORT_TCP && !address->ipv6
-           && address->host[strspn (address->host, "0123456789.")] != '\0';
+    return address->transport == DN_TRANSPORT_TCP && !address->ipv6 &&
+           address->host[strspn (address->host, "0123456789.")] != '\0';
 }
 
 static int64_t
 retry_uplink_ms (const dn_actor_t *self)
 {
-    bool connecting = self->opened_ms && has_name (&self->connection->address);
+    bool    connecting = self->opened_ms && has_name (&self->connection->address);
     int64_t other_ms = connecting ? self->opened_ms + TRY_IPV6_MS : DN_NEVER;
     return other_ms < self->reopen_ms ? other_ms : self->reopen_ms;
 }
@@ -427,9 +428,9 @@ await (dn_actor_t *self, bool sleeps)
         {self->uplink.dealer, -1, (short) (ZMQ_POLLIN | (self->deaf ? ZMQ_POLLOUT : 0)), 0},
         {NULL, self->uplink.monitor_fd, ZMQ_POLLIN, 0},
     };
-    int count = !self->uplink.dealer ? 1 : self->uplink.monitor_fd < 0 ? 2 : 3;
+    int  count = !self->uplink.dealer ? 1 : self->uplink.monitor_fd < 0 ? 2 : 3;
     long timeout_ms = sleeps ? wait_ms (self) : 0;
-    int rc = timeout_ms || self->deaf ? zmq_poll (items, count, timeout_ms) : 0;
+    int  rc = timeout_ms || self->deaf ? zmq_poll (items, count, timeout_ms) : 0;
     self->now_ms = dn_now_ms ();
     if (rc <= 0)
         return;
@@ -461,7 +462,7 @@ say_goodbye (dn_actor_t *self)
     bool up = dn_session_facts (self->session).link == DN_SESSION_UP;
     bool sleeps;
 
-    take_requests (self);               /* what came since the last turn is answered too */
+    take_requests (self); /* what came since the last turn is answered too */
     dn_session_close (self->session, self->fx);
     perform (self);
     do {
@@ -486,9 +487,9 @@ actor_destroy (dn_actor_t *self)
 static void *
 actor_main (void *arg)
 {
-    dn_actor_t *self = arg;
+    dn_actor_t      *self = arg;
     dn_connection_t *connection = self->connection;
-    bool sleeps, leaving = false;
+    bool             sleeps, leaving = false;
 
     while (!leaving) {
         read_messages (self);

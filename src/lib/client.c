@@ -78,7 +78,7 @@ denim_client_destroy (denim_client_t **self_p)
         return;
     *self_p = NULL;
     if (dn_connection_forked (self->connection)) {
-        close (self->fd);               /* all else belongs to threads that are not here */
+        close (self->fd); /* all else belongs to threads that are not here */
         return;
     }
     denim_client_close (self);
@@ -188,7 +188,7 @@ denim_client_recv_wait (denim_client_t *self, denim_reply_t **replies, size_t re
     pthread_mutex_lock (&connection->mutex);
     if (!self->answers && !self->closed && timeout_ms) {
         int64_t deadline_ms = dn_point_ms (timeout_ms);
-        bool in_time = true;
+        bool    in_time = true;
         self->receiving = true;
         self->busy++;
         while (!self->answers && !self->closed && in_time)
@@ -236,11 +236,11 @@ denim_client_fd (denim_client_t *self)
 static denim_reply_t *
 await_reply (denim_client_t *self, denim_reply_t *reply, int64_t timeout_ms)
 {
-    int64_t deadline_ms = dn_point_ms (timeout_ms);
-    int64_t id = reply->id;
-    pthread_cond_t ended;
+    int64_t            deadline_ms = dn_point_ms (timeout_ms);
+    int64_t            id = reply->id;
+    pthread_cond_t     ended;
     pthread_condattr_t attributes;
-    bool in_time = true;
+    bool               in_time = true;
 
     pthread_condattr_init (&attributes);
     pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
@@ -251,7 +251,7 @@ await_reply (denim_client_t *self, denim_reply_t *reply, int64_t timeout_ms)
     while (reply->id == id && !reply->forgotten && reply->state != DN_REPLY_ENDED && in_time)
         in_time = dn_connection_wait (self->connection, &ended, deadline_ms);
     self->busy--;
-    bool mine = reply->id == id;        /* else it was forgotten, and is another call's by now */
+    bool mine = reply->id == id; /* else it was forgotten, and is another call's by now */
     if (mine)
         reply->waiter = NULL;
     pthread_cond_destroy (&ended);
@@ -262,7 +262,7 @@ denim_reply_t *
 denim_client_wait (denim_client_t *self, int64_t id, int64_t timeout_ms, int *error)
 {
     dn_connection_t *connection = self->connection;
-    int ignored;
+    int              ignored;
     error = error ? error : &ignored;
     *error = DENIM_ERR_FORKED;
     if (dn_connection_forked (connection))
@@ -295,7 +295,7 @@ static denim_reply_t *
 find (denim_client_t *self, int64_t id)
 {
     denim_reply_t *reply = dn_connection_find (self->connection, id);
-    bool known = reply && reply->client == self && reply->state != DN_REPLY_MAKING;
+    bool           known = reply && reply->client == self && reply->state != DN_REPLY_MAKING;
     return known ? reply : NULL;
 }
 
@@ -358,7 +358,7 @@ denim_client_running (denim_client_t *self, int64_t id)
         return DENIM_ERR_FORKED;
     pthread_mutex_lock (&self->connection->mutex);
     denim_reply_t *reply = dn_connection_find (self->connection, id);
-    int rc = reply && reply->client == self ? reply->placed : DENIM_ERR_UNKNOWN;
+    int            rc = reply && reply->client == self ? reply->placed : DENIM_ERR_UNKNOWN;
     pthread_mutex_unlock (&self->connection->mutex);
     return rc;
 }
@@ -370,7 +370,7 @@ denim_client_progress (denim_client_t *self, int64_t id, denim_progress_t *progr
         return DENIM_ERR_FORKED;
     pthread_mutex_lock (&self->connection->mutex);
     denim_reply_t *reply = dn_connection_find (self->connection, id);
-    int rc = DENIM_ERR_UNKNOWN;
+    int            rc = DENIM_ERR_UNKNOWN;
     if (reply && reply->client == self) {
         rc = reply->progress != NULL;
         if (rc)

@@ -37,8 +37,9 @@ dn_point_ms (int64_t timeout_ms)
 static const uint8_t *
 here_new (void)
 {
-    size_t page_bytes = (size_t) sysconf (_SC_PAGESIZE);
-    uint8_t *page = mmap (NULL, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t   page_bytes = (size_t) sysconf (_SC_PAGESIZE);
+    uint8_t *page =
+        mmap (NULL, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return NULL;
     if (madvise (page, page_bytes, MADV_WIPEONFORK) < 0) {
@@ -77,7 +78,7 @@ static int
 condition_init (pthread_cond_t *condition)
 {
     pthread_condattr_t attributes;
-    int rc = pthread_condattr_init (&attributes);
+    int                rc = pthread_condattr_init (&attributes);
     if (rc)
         return rc;
     pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
@@ -273,8 +274,7 @@ dn_connection_wait (dn_connection_t *self, pthread_cond_t *condition, int64_t de
         pthread_cond_wait (condition, &self->mutex);
         return true;
     }
-    struct timespec until = {.tv_sec = deadline_ms / 1000,
-                             .tv_nsec = deadline_ms % 1000 * 1000000};
+    struct timespec until = {.tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000};
     return pthread_cond_timedwait (condition, &self->mutex, &until) != ETIMEDOUT;
 }
 
@@ -316,7 +316,8 @@ denim_reply_t *
 dn_connection_take (dn_connection_t *self)
 {
     while (!self->free_replies) {
-        denim_reply_t *reply = atomic_exchange_explicit (&self->returned, NULL, memory_order_acquire);
+        denim_reply_t *reply =
+            atomic_exchange_explicit (&self->returned, NULL, memory_order_acquire);
         if (!reply && !add_chunk (self))
             return NULL;
         for (denim_reply_t *next; reply; reply = next) {

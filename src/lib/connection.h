@@ -27,15 +27,15 @@
 #include <sys/queue.h>
 #include <zmq.h>
 
-#define DN_TASK_ROOM 256                /* bytes of a task's name with its end */
-#define DN_SERVICE_NAME_ROOM 128        /* likewise of a service's */
-#define DN_REPLY_FEW 2                  /* frames that a reply holds without further memory */
-#define DN_REPLIES_CHUNK 64             /* replies that are allocated at a time */
-#define DN_INDEX_BITS 24                /* of an id: which reply; the rest says which use of it */
-#define DN_GOODBYE_MS 1000              /* destroying the last handle takes this long at most */
+#define DN_TASK_ROOM         256  /* bytes of a task's name with its end */
+#define DN_SERVICE_NAME_ROOM 128  /* likewise of a service's */
+#define DN_REPLY_FEW         2    /* frames that a reply holds without further memory */
+#define DN_REPLIES_CHUNK     64   /* replies that are allocated at a time */
+#define DN_INDEX_BITS        24   /* of an id: which reply; the rest says which use of it */
+#define DN_GOODBYE_MS        1000 /* destroying the last handle takes this long at most */
 
 typedef struct dn_connection dn_connection_t;
-typedef struct dn_actor dn_actor_t;
+typedef struct dn_actor      dn_actor_t;
 
 /*  X (NAME, who has it) */
 #define DN_REPLY_STATE_MAP(X)                                                                      \
@@ -54,33 +54,33 @@ typedef enum {
 
 struct denim_reply {
     /* guarded */
-    int64_t           id;               /* of this use; 0: FREE */
+    int64_t           id; /* of this use; 0: FREE */
     dn_reply_state_t  state;
-    denim_client_t   *client;           /* whose call it is */
-    pthread_cond_t   *waiter;           /* of the thread that waits for it; NULL: none */
-    bool              placed;           /* a worker has it */
-    bool              forgotten;        /* nobody wants the answer any more */
-    denim_progress_t *progress;         /* owned; NULL: the task has said nothing */
+    denim_client_t   *client;            /* whose call it is */
+    pthread_cond_t   *waiter;            /* of the thread that waits for it; NULL: none */
+    bool              placed;            /* a worker has it */
+    bool              forgotten;         /* nobody wants the answer any more */
+    denim_progress_t *progress;          /* owned; NULL: the task has said nothing */
     TAILQ_ENTRY (denim_reply) of_client; /* from QUEUED to ENDED */
 
     /* whose it is */
-    dn_connection_t  *connection;
-    uint32_t          index;            /* in the pool, for ever */
-    uint64_t          generation;       /* of this use */
-    denim_reply_t    *next;             /* on the one list that it is on */
-    dn_handle_t       handle;           /* OUT: of the session */
-    void             *tag;
-    bool              take_later;
-    unsigned          frames;           /* of the request, and then of the answer */
-    zmq_msg_t        *frame;            /* `few`, or owned */
-    zmq_msg_t         few[DN_REPLY_FEW];
+    dn_connection_t *connection;
+    uint32_t         index;      /* in the pool, for ever */
+    uint64_t         generation; /* of this use */
+    denim_reply_t   *next;       /* on the one list that it is on */
+    dn_handle_t      handle;     /* OUT: of the session */
+    void            *tag;
+    bool             take_later;
+    unsigned         frames; /* of the request, and then of the answer */
+    zmq_msg_t       *frame;  /* `few`, or owned */
+    zmq_msg_t        few[DN_REPLY_FEW];
 
     /* the request */
-    int64_t  deadline_ms;               /* DN_NEVER: none */
+    int64_t  deadline_ms; /* DN_NEVER: none */
     uint32_t soft_limit_ms;
     uint32_t hard_limit_ms;
-    uint8_t  priority;                  /* as on the wire */
-    uint8_t  codec;                     /* and that of the answer */
+    uint8_t  priority; /* as on the wire */
+    uint8_t  codec;    /* and that of the answer */
     bool     idempotent;
     char     service[DN_SERVICE_NAME_ROOM];
     char     task[DN_TASK_ROOM];
@@ -95,8 +95,8 @@ struct denim_reply {
     int      attempts;
     uint32_t run_us;
     uint32_t wait_us;
-    char    *text;                      /* owned; NULL: none */
-    json_t  *json;                      /* owned; made when it is asked for */
+    char    *text; /* owned; NULL: none */
+    json_t  *json; /* owned; made when it is asked for */
     char     worker[64];
     char     host[64];
 };
@@ -104,18 +104,18 @@ struct denim_reply {
 TAILQ_HEAD (dn_reply_list, denim_reply);
 
 struct denim_client {
-    dn_connection_t      *connection;
+    dn_connection_t *connection;
     /* guarded */
-    bool                  closed;
-    uint32_t              busy;         /* threads that wait in it */
-    struct dn_reply_list  calls;        /* QUEUED, OUT and ENDED */
-    denim_reply_t        *answers;      /* ENDED with take_later, the first that ended first */
-    denim_reply_t       **answers_end;
-    pthread_cond_t        answered;     /* `answers` is not empty any more, or it was closed */
-    bool                  receiving;    /* a thread waits for that */
-    int                   fd;           /* an eventfd */
-    bool                  fd_used;      /* somebody looks at it */
-    bool                  fd_readable;
+    bool                 closed;
+    uint32_t             busy;    /* threads that wait in it */
+    struct dn_reply_list calls;   /* QUEUED, OUT and ENDED */
+    denim_reply_t       *answers; /* ENDED with take_later, the first that ended first */
+    denim_reply_t      **answers_end;
+    pthread_cond_t       answered;  /* `answers` is not empty any more, or it was closed */
+    bool                 receiving; /* a thread waits for that */
+    int                  fd;        /* an eventfd */
+    bool                 fd_used;   /* somebody looks at it */
+    bool                 fd_readable;
 };
 
 /*  A thing for the actor to do in its own thread, for a thread that waits for it. */
@@ -125,57 +125,57 @@ typedef struct dn_command {
     int64_t            id;
     bool               kill;
     int                rc;
-    bool               done;            /* guarded */
+    bool               done; /* guarded */
     struct dn_command *next;
 } dn_command_t;
 
 /*  A question that is on its way. Freed by whoever lets go of it last. */
 typedef struct dn_inquiry {
-    uint64_t       number;
-    char           verb[32];
-    char          *args;                /* owned; JSON */
-    int64_t        deadline_ms;
+    uint64_t number;
+    char     verb[32];
+    char    *args; /* owned; JSON */
+    int64_t  deadline_ms;
     /* guarded */
-    bool           answered;
-    bool           dropped;             /* the asker has gone */
-    char          *answer;              /* owned; JSON; NULL: none came */
-    size_t         answer_bytes;
-    int            error;               /* denim_error_t when there is none */
+    bool               answered;
+    bool               dropped; /* the asker has gone */
+    char              *answer;  /* owned; JSON; NULL: none came */
+    size_t             answer_bytes;
+    int                error; /* denim_error_t when there is none */
     struct dn_inquiry *next;
 } dn_inquiry_t;
 
 struct dn_connection {
-    atomic_uint      references;        /* handles, the actor, replies that are GIVEN */
-    const uint8_t   *here;              /* a page that is wiped in the child of a fork: 1, or 0 there */
-    dn_address_t     address;
-    char             address_text[DN_ENDPOINT_MAX];
+    atomic_uint               references; /* handles, the actor, replies that are GIVEN */
+    const uint8_t            *here; /* a page that is wiped in the child of a fork: 1, or 0 there */
+    dn_address_t              address;
+    char                      address_text[DN_ENDPOINT_MAX];
     _Atomic (denim_reply_t *) returned; /* destroyed replies, to be put on the free list */
 
-    pthread_mutex_t  mutex;
+    pthread_mutex_t mutex;
     /* guarded by it */
-    uint32_t         handles;           /* that are not closed */
-    bool             started;           /* the actor runs: what follows is fixed */
-    int64_t          connect_timeout_ms;
-    char             name[64];
-    uint32_t         window;
-    uint32_t         outstanding;       /* calls that have not ended */
-    uint32_t         window_waiters;
-    pthread_cond_t   window_open;
-    denim_reply_t  **chunks;            /* of DN_REPLIES_CHUNK */
-    uint32_t         chunks_count;
-    denim_reply_t   *free_replies;
-    denim_reply_t   *queued;            /* for the actor, in order */
-    denim_reply_t  **queued_end;
-    dn_command_t    *commands;          /* likewise, the last first */
-    dn_inquiry_t    *inquiries;         /* likewise */
-    uint64_t         inquiries_made;
-    pthread_cond_t   done;              /* a command was, an ask was answered, the actor has ended */
-    bool             asleep;            /* the actor must be woken */
-    bool             leaving;           /* the last handle goes */
-    bool             left;              /* the actor has ended, but for its last reference */
-    pthread_t        thread;            /* the actor's */
-    int              wake_fd;           /* an eventfd */
-    dn_session_facts_t facts;           /* as of the actor's last turn */
+    uint32_t           handles; /* that are not closed */
+    bool               started; /* the actor runs: what follows is fixed */
+    int64_t            connect_timeout_ms;
+    char               name[64];
+    uint32_t           window;
+    uint32_t           outstanding; /* calls that have not ended */
+    uint32_t           window_waiters;
+    pthread_cond_t     window_open;
+    denim_reply_t    **chunks; /* of DN_REPLIES_CHUNK */
+    uint32_t           chunks_count;
+    denim_reply_t     *free_replies;
+    denim_reply_t     *queued; /* for the actor, in order */
+    denim_reply_t    **queued_end;
+    dn_command_t      *commands;  /* likewise, the last first */
+    dn_inquiry_t      *inquiries; /* likewise */
+    uint64_t           inquiries_made;
+    pthread_cond_t     done;    /* a command was, an ask was answered, the actor has ended */
+    bool               asleep;  /* the actor must be woken */
+    bool               leaving; /* the last handle goes */
+    bool               left;    /* the actor has ended, but for its last reference */
+    pthread_t          thread;  /* the actor's */
+    int                wake_fd; /* an eventfd */
+    dn_session_facts_t facts;   /* as of the actor's last turn */
 };
 
 /*  ---- life ---- */

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERB_MAX 31                     /* bytes, as messages.def says */
-#define ARGS_MAX 4000                   /* likewise */
+#define VERB_MAX 31   /* bytes, as messages.def says */
+#define ARGS_MAX 4000 /* likewise */
 
 static void
 inquiry_free (dn_inquiry_t *self)
@@ -37,7 +37,7 @@ inquiry_new (const char *verb, const char *args, int64_t timeout_ms)
 
 dn_inquiry_t *
 dn_inquiry_begin (denim_client_t *client, const char *verb, const char *args, int64_t timeout_ms,
-              int *error)
+                  int *error)
 {
     dn_connection_t *connection = client->connection;
     if (dn_connection_forked (connection)) {
@@ -74,10 +74,10 @@ bool
 dn_inquiry_wait (denim_client_t *client, dn_inquiry_t *self, int64_t timeout_ms)
 {
     dn_connection_t *connection = client->connection;
-    int64_t deadline_ms = dn_point_ms (timeout_ms);
+    int64_t          deadline_ms = dn_point_ms (timeout_ms);
     pthread_mutex_lock (&connection->mutex);
-    while (!self->answered && !client->closed
-           && dn_connection_wait (connection, &connection->done, deadline_ms))
+    while (!self->answered && !client->closed &&
+           dn_connection_wait (connection, &connection->done, deadline_ms))
         ;
     bool over = self->answered || client->closed;
     pthread_mutex_unlock (&connection->mutex);
@@ -89,7 +89,7 @@ dn_inquiry_end (denim_client_t *client, dn_inquiry_t *self, int *error)
 {
     pthread_mutex_lock (&client->connection->mutex);
     char *answer = self->answer;
-    bool answered = self->answered;
+    bool  answered = self->answered;
     self->answer = NULL;
     self->dropped = true;
     *error = answer ? 0 : self->error;
@@ -103,7 +103,8 @@ dn_inquiry_end (denim_client_t *client, dn_inquiry_t *self, int *error)
 }
 
 void
-dn_inquiry_submit (dn_inquiry_t *self, dn_inquiry_t **asked, dn_session_core_t *session, dn_effects_t *fx)
+dn_inquiry_submit (dn_inquiry_t *self, dn_inquiry_t **asked, dn_session_core_t *session,
+                   dn_effects_t *fx)
 {
     self->next = *asked;
     *asked = self;
@@ -112,8 +113,8 @@ dn_inquiry_submit (dn_inquiry_t *self, dn_inquiry_t **asked, dn_session_core_t *
 }
 
 void
-dn_inquiry_answer (dn_connection_t *connection, dn_inquiry_t **asked, uint64_t number, const void *bytes,
-               size_t answer_bytes, int error)
+dn_inquiry_answer (dn_connection_t *connection, dn_inquiry_t **asked, uint64_t number,
+                   const void *bytes, size_t answer_bytes, int error)
 {
     while (*asked && (*asked)->number != number)
         asked = &(*asked)->next;

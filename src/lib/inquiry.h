@@ -14,7 +14,7 @@
 
 /*  Ask. `args` is JSON text, copied. The question, to be ended by dn_inquiry_end; or NULL and *error. */
 dn_inquiry_t *dn_inquiry_begin (denim_client_t *client, const char *verb, const char *args,
-                        int64_t timeout_ms, int *error);
+                                int64_t timeout_ms, int *error);
 
 /*  Wait until it is answered, `timeout_ms` at most; false when it is not. */
 bool dn_inquiry_wait (denim_client_t *client, dn_inquiry_t *self, int64_t timeout_ms);
@@ -27,10 +27,10 @@ char *dn_inquiry_end (denim_client_t *client, dn_inquiry_t *self, int *error);
 
 /*  Hand it to the session, and put it on the list of those that are there. */
 void dn_inquiry_submit (dn_inquiry_t *self, dn_inquiry_t **asked, dn_session_core_t *session,
-                    dn_effects_t *fx);
+                        dn_effects_t *fx);
 
 /*  Question `number` of that list is answered, with NULL: not, because of `error`. Takes the mutex. */
 void dn_inquiry_answer (dn_connection_t *connection, dn_inquiry_t **asked, uint64_t number,
-                    const void *bytes, size_t answer_bytes, int error);
+                        const void *bytes, size_t answer_bytes, int error);
 
 #endif

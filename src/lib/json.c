@@ -13,7 +13,7 @@ static void
 text_free (char *text)
 {
     json_malloc_t unused;
-    json_free_t release;
+    json_free_t   release;
     json_get_alloc_funcs (&unused, &release);
     release (text);
 }
@@ -43,7 +43,7 @@ denim_client_submit (denim_client_t *self, const char *task, json_t *args, json_
     if (!text)
         return DENIM_ERR_ENCODE;
     denim_frame_t frame = {text, strlen (text)};
-    int64_t id = denim_client_submit_frames (self, task, &frame, 1, options, timeout_ms);
+    int64_t       id = denim_client_submit_frames (self, task, &frame, 1, options, timeout_ms);
     text_free (text);
     return id;
 }
@@ -93,7 +93,7 @@ denim_client_ask (denim_client_t *self, const char *verb, json_t *args, int64_t 
         text_free (text);
     if (!inquiry)
         return NULL;
-    dn_inquiry_wait (self, inquiry, -1);        /* the session keeps the time */
+    dn_inquiry_wait (self, inquiry, -1); /* the session keeps the time */
     char *answer = dn_inquiry_end (self, inquiry, error);
     if (!answer)
         return NULL;
@@ -126,14 +126,13 @@ denim_client_info (denim_client_t *self)
         return json_pack ("{s:s, s:s}", "address", connection->address_text, "state", "forked");
     pthread_mutex_lock (&connection->mutex);
     dn_session_facts_t facts = connection->facts;
-    uint32_t outstanding = connection->outstanding;
-    uint32_t window = connection->window;
+    uint32_t           outstanding = connection->outstanding;
+    uint32_t           window = connection->window;
     pthread_mutex_unlock (&connection->mutex);
     uint32_t unsent = outstanding > facts.in_flight ? outstanding - facts.in_flight : 0;
-    return json_pack ("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "address",
-                      connection->address_text, "state", state_name (&facts), "window",
-                      (json_int_t) window, "in_flight", (json_int_t) outstanding, "waiting",
-                      (json_int_t) (facts.held + unsent), "rejected", (json_int_t) facts.rejected,
-                      "submits", (json_int_t) facts.submits, "epoch",
-                      (json_int_t) (facts.epoch & INT64_MAX));
+    return json_pack (
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "address", connection->address_text, "state",
+        state_name (&facts), "window", (json_int_t) window, "in_flight", (json_int_t) outstanding,
+        "waiting", (json_int_t) (facts.held + unsent), "rejected", (json_int_t) facts.rejected,
+        "submits", (json_int_t) facts.submits, "epoch", (json_int_t) (facts.epoch & INT64_MAX));
 }

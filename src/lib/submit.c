@@ -19,9 +19,10 @@ limit_ms (int64_t ms)
 static bool
 is_in_range (const denim_options_t *options)
 {
-    return options->deadline_ms >= 0 && options->soft_limit_ms >= 0 && options->hard_limit_ms >= 0
-           && options->priority >= 0 && options->priority <= DENIM_PRIORITY_LOW + 1
-           && options->codec >= 0 && options->codec <= DENIM_CODEC_PICKLE;
+    return options->deadline_ms >= 0 && options->soft_limit_ms >= 0 &&
+           options->hard_limit_ms >= 0 && options->priority >= 0 &&
+           options->priority <= DENIM_PRIORITY_LOW + 1 && options->codec >= 0 &&
+           options->codec <= DENIM_CODEC_PICKLE;
 }
 
 /*  The service is named, or it is what stands before the colon. */
@@ -91,7 +92,7 @@ await_room (denim_client_t *client, int64_t timeout_ms)
         return DENIM_ERR_WINDOW;
 
     int64_t deadline_ms = dn_point_ms (timeout_ms);
-    bool in_time = true;
+    bool    in_time = true;
     connection->window_waiters++;
     client->busy++;
     while (!client->closed && in_time && connection->outstanding >= connection->window)
@@ -157,7 +158,7 @@ hand_over (denim_client_t *client, denim_reply_t *reply)
 {
     dn_connection_t *connection = client->connection;
     pthread_mutex_lock (&connection->mutex);
-    int rc = dn_connection_usable (client);     /* it may have been closed meanwhile */
+    int rc = dn_connection_usable (client); /* it may have been closed meanwhile */
     if (!rc) {
         reply->client = client;
         reply->state = DN_REPLY_QUEUED;
@@ -173,8 +174,7 @@ hand_over (denim_client_t *client, denim_reply_t *reply)
 
 int64_t
 denim_client_submit_frames (denim_client_t *self, const char *task, const denim_frame_t *frames,
-                            size_t frames_count, const denim_options_t *options,
-                            int64_t timeout_ms)
+                            size_t frames_count, const denim_options_t *options, int64_t timeout_ms)
 {
     denim_reply_t *reply = NULL;
 

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SEND_MAX 1000           /* messages; then the session is told to hold calls back */
-#define RECEIVE_MAX 1000        /* messages read ahead */
-#define IO_THREADS 1
+#define SEND_MAX    1000 /* messages; then the session is told to hold calls back */
+#define RECEIVE_MAX 1000 /* messages read ahead */
+#define IO_THREADS  1
 
 int
 dn_uplink_init (dn_uplink_t *self)
@@ -25,9 +25,9 @@ dn_uplink_init (dn_uplink_t *self)
 static void
 watch (dn_uplink_t *self)
 {
-    char endpoint[64];
+    char   endpoint[64];
     size_t fd_bytes = sizeof self->monitor_fd;
-    int linger_ms = 0;
+    int    linger_ms = 0;
 
     snprintf (endpoint, sizeof endpoint, "inproc://monitor-%u", self->opened);
     if (zmq_socket_monitor (self->dealer, endpoint, ZMQ_EVENT_DISCONNECTED) < 0)
@@ -36,8 +36,8 @@ watch (dn_uplink_t *self)
     if (!self->monitor)
         return;
     zmq_setsockopt (self->monitor, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    if (zmq_connect (self->monitor, endpoint) == 0
-        && zmq_getsockopt (self->monitor, ZMQ_FD, &self->monitor_fd, &fd_bytes) == 0)
+    if (zmq_connect (self->monitor, endpoint) == 0 &&
+        zmq_getsockopt (self->monitor, ZMQ_FD, &self->monitor_fd, &fd_bytes) == 0)
         return;
     zmq_close (self->monitor);
     self->monitor = NULL;
@@ -55,7 +55,7 @@ dn_uplink_open (dn_uplink_t *self, const char *endpoint, bool ipv6)
     if (!self->dealer)
         return -1;
     watch (self);
-    dn_uplink_broken (self);        /* a descriptor tells only whoever has found nothing to read */
+    dn_uplink_broken (self); /* a descriptor tells only whoever has found nothing to read */
     return 0;
 }
 
@@ -84,7 +84,7 @@ dn_uplink_term (dn_uplink_t *self)
 bool
 dn_uplink_broken (dn_uplink_t *self)
 {
-    bool broken = false;
+    bool      broken = false;
     zmq_msg_t frame;
 
     if (!self->monitor)

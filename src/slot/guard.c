@@ -11,20 +11,21 @@
 #include <unistd.h>
 
 #define NUMBER_BITS 0x7fffffffu
+#define SAID (1ull << 32)       /* beside a value: there is one */
 
 static struct {
     _Atomic uint32_t current;   /* number of the task in hand; 0: none */
-    _Atomic uint32_t wanted;    /* the signal's value, when it was meant for that task; 0: none */
+    _Atomic uint64_t wanted;    /* SAID and the signal's value, if it was meant for that task; or 0 */
     atomic_bool armed;          /* its function runs */
     pid_t main_thread;
     void (*trip) (int signo);
 } guard;
 
 static bool
-means_current (uint32_t value)
+means_current (uint64_t wanted)
 {
     uint32_t current = atomic_load (&guard.current);
-    return value && current && (value & NUMBER_BITS) == (current & NUMBER_BITS);
+    return wanted & SAID && current && (wanted & NUMBER_BITS) == (current & NUMBER_BITS);
 }
 
 /*  Python looks for signals in the main thread, and only there does a signal end a system call that
@@ -34,8 +35,9 @@ on_soft (int signo, siginfo_t *info, void *context)
 {
     (void) context;
     int saved = errno;
-    if (info->si_code == SI_QUEUE && means_current ((uint32_t) info->si_value.sival_int))
-        atomic_store (&guard.wanted, (uint32_t) info->si_value.sival_int);
+    uint64_t wanted = SAID | (uint32_t) info->si_value.sival_int;
+    if (info->si_code == SI_QUEUE && means_current (wanted))
+        atomic_store (&guard.wanted, wanted);
 
     if (atomic_load (&guard.armed) && means_current (atomic_load (&guard.wanted))) {
         pid_t self = (pid_t) syscall (SYS_gettid);
@@ -93,8 +95,8 @@ dn_guard_take (void)
 {
     if (!atomic_load (&guard.armed))
         return DN_WISH_NONE;
-    uint32_t value = atomic_exchange (&guard.wanted, 0);
-    if (!means_current (value))
+    uint64_t wanted = atomic_exchange (&guard.wanted, 0);
+    if (!means_current (wanted))
         return DN_WISH_NONE;
-    return value & DN_SOFT_CANCEL ? DN_WISH_CANCEL : DN_WISH_LIMIT;
+    return wanted & DN_SOFT_CANCEL ? DN_WISH_CANCEL : DN_WISH_LIMIT;
 }

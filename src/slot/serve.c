@@ -55,10 +55,10 @@ watch_forks (dn_lane_t *self)
 
 /*  Let Python's signal handlers run, the user's among them. What they raise belongs to no task. */
 static void
-look_at_signals (void)
+look_at_signals (dn_lane_t *self)
 {
-    if (PyErr_CheckSignals () < 0)
-        PyErr_WriteUnraisable (NULL);
+    while (PyErr_CheckSignals () < 0)   /* each ends the look, and the next goes on from there */
+        PyErr_WriteUnraisable (self->run);
 }
 
 /*  Wait for more bytes. The end of file ends the process. */
@@ -67,7 +67,7 @@ wait_for_input (dn_lane_t *self)
 {
     ssize_t n = dn_inbox_fill (&self->inbox, MSG_DONTWAIT);
     while (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
-        look_at_signals ();
+        look_at_signals (self);
         Py_BEGIN_ALLOW_THREADS
         n = dn_inbox_fill (&self->inbox, 0);
         Py_END_ALLOW_THREADS
@@ -199,7 +199,7 @@ run_task (dn_lane_t *self, const dn_packet_t *packet, const dn_submit_t *submit)
     }
     PyObject *text = name ? name->text
                           : PyUnicode_DecodeUTF8 (submit->task.ptr, submit->task.len, "replace");
-    look_at_signals ();         /* what is pending is not for this task */
+    look_at_signals (self);         /* what is pending is not for this task */
     PyObject *returned = call_run (self, text, submit->codec, frames);
     if (self->lost_by_fork)
         leave_stray ("a child that a task had forked returned from the task, and was ended");

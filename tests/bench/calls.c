@@ -59,7 +59,7 @@ make_frames (const options_t *options, denim_frame_t frames[2])
         frames[0] = (denim_frame_t){"[[2,3]]", 7};
         return 1;
     }
-    static const char document[] = "[[{\"$bytes\":0}]]";
+    static const char document[] = "[[{\"~bytes\":1}]]";
     frames[0] = (denim_frame_t){document, sizeof document - 1};
     frames[1] = (denim_frame_t){calloc (1, options->bytes), options->bytes};
     return 2;

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0  # seconds until a wait is a failure; nothing waits that long when all is well
+PATIENCE = float(os.environ.get("PATIENCE_",60))
 
 # --- the table -----------------------------------------------------------------------------------
 

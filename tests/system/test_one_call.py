@@ -173,6 +173,38 @@ def test_call_over_tcp(app):
         manager.stderr.close()
 
 
+def run_denim(*options):
+    return subprocess.run([BIN / "denim", *options], env=c_environment(), text=True,
+                          capture_output=True, timeout=DEADLINE_S)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "out", "err"),
+    [
+        (("sysapp:add", "2", "3"), 0, "5\n", ""),
+        (("sysapp:add", "a", "b"), 0, '"ab"\n', ""),
+        (("-k", "y=2", "-k", "x=1", "sysapp:add"), 0, "3\n", ""),
+        (("sysapp:raise_key",), 1, "", "KeyError"),
+        (("sysapp:crash",), 70, "", "LOST"),
+    ],
+)
+def test_denim_call_prints_the_value_and_tells_by_its_exit_code(cluster, words, code, out, err):
+    done = run_denim("--manager", cluster.address, "call", *words)
+    assert (done.returncode, done.stdout) == (code, out), done.stderr
+    assert err in done.stderr
+
+
+def test_denim_call_without_a_manager_is_69():
+    assert run_denim("--manager", "tcp://127.0.0.1:1", "call", "--deadline", "0.3",
+                     "a:b").returncode == 69
+
+
+def test_denim_knows_its_words():
+    assert run_denim("--foo").returncode == 64
+    assert run_denim("version").stdout == run_denim("--version").stdout
+    assert run_denim("protocol").stdout == (ROOT / "tests/golden/protocol.txt").read_text()
+
+
 def test_no_manager_is_said_with_what_to_start():
     with denim.Client("tcp://127.0.0.1:1", connect_timeout=0.3) as client:
         with pytest.raises(denim.ManagerUnavailable, match="denimd"):

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX 64
-#define HELD_MAX 4096
+#define HELD_MAX    4096
 #define PATIENCE_MS 10000
-#define BATCH 64
+#define BATCH       64
 
 typedef struct {
     dn_link_t    link;
@@ -36,27 +36,27 @@ typedef struct {
 } fake_task_t;
 
 struct fake_manager {
-    fake_config_t  config;
-    char           address[128];
-    uint64_t       epoch;
-    void          *context;
-    void          *router;
-    pthread_t      thread;
-    int            wake_fd;
-    atomic_bool    stop;
-    atomic_bool    release;
-    fake_client_t  client[CLIENTS_MAX];
-    unsigned       clients;
-    fake_task_t    held[HELD_MAX];
-    unsigned       helds;
-    dn_frames_t    in;
-    int64_t        beat_ms;
-    uint64_t       mark;
+    fake_config_t config;
+    char          address[128];
+    uint64_t      epoch;
+    void         *context;
+    void         *router;
+    pthread_t     thread;
+    int           wake_fd;
+    atomic_bool   stop;
+    atomic_bool   release;
+    fake_client_t client[CLIENTS_MAX];
+    unsigned      clients;
+    fake_task_t   held[HELD_MAX];
+    unsigned      helds;
+    dn_frames_t   in;
+    int64_t       beat_ms;
+    uint64_t      mark;
 
     pthread_mutex_t mutex;
     pthread_cond_t  seen;
-    uint64_t        count[DN_MSGS];     /* guarded */
-    uint64_t        acked;              /* guarded */
+    uint64_t        count[DN_MSGS]; /* guarded */
+    uint64_t        acked;          /* guarded */
 };
 
 static int64_t
@@ -116,7 +116,7 @@ result_of (const dn_session_t *session, uint64_t seq, uint16_t attempt, denim_ou
 static void
 on_hello (fake_manager_t *self, const dn_msg_t *in)
 {
-    dn_msg_t msg = {.kind = DN_MSG_WELCOME};
+    dn_msg_t  msg = {.kind = DN_MSG_WELCOME};
     dn_link_t from = self->in.from;
 
     if (self->config.deaf)
@@ -158,20 +158,20 @@ static void
 hold (fake_manager_t *self, const fake_client_t *client, const dn_submit_t *submit)
 {
     dn_check (self->helds < HELD_MAX);
-    self->held[self->helds++] = (fake_task_t){client->link, client->session, submit->seq,
-                                              submit->attempt};
+    self->held[self->helds++] =
+        (fake_task_t){client->link, client->session, submit->seq, submit->attempt};
     dn_msg_t msg = {.kind = DN_MSG_KNOWN};
-    msg.u.known = (dn_known_t){submit->seq, submit->attempt, submit->try_no,
-                               self->epoch, 1,               dn_str ("w1")};
+    msg.u.known =
+        (dn_known_t){submit->seq, submit->attempt, submit->try_no, self->epoch, 1, dn_str ("w1")};
     say (self, client->link, &msg, NULL, 0);
 }
 
 static void
 on_submit (fake_manager_t *self, const dn_msg_t *in)
 {
-    const dn_submit_t *submit = &in->u.submit;
+    const dn_submit_t   *submit = &in->u.submit;
     const fake_client_t *client = find_client (self, self->in.from);
-    dn_link_t from = self->in.from;
+    dn_link_t            from = self->in.from;
 
     if (!client) {
         dn_msg_t who = {.kind = DN_MSG_WHO};
@@ -189,8 +189,9 @@ on_submit (fake_manager_t *self, const dn_msg_t *in)
         say (self, from, &echo, self->in.payload, self->in.count);
     } else if (!strcmp (task, "m:raise")) {
         echo.u.result.outcome = DENIM_EXCEPTION;
-        say_text (self, from, &echo, "{\"type\":\"ValueError\",\"message\":\"no\",\"traceback\":"
-                                     "\"Traceback (most recent call last):\\nValueError: no\\n\"}");
+        say_text (self, from, &echo,
+                  "{\"type\":\"ValueError\",\"message\":\"no\",\"traceback\":"
+                  "\"Traceback (most recent call last):\\nValueError: no\\n\"}");
     } else if (!strcmp (task, "m:crash")) {
         echo.u.result.outcome = DENIM_LOST;
         echo.u.result.reason = DENIM_REASON_CRASH;
@@ -268,9 +269,8 @@ static void
 on_message (fake_manager_t *self)
 {
     dn_msg_t msg;
-    if (self->in.fault
-        || dn_msg_decode (&msg, C2M, zmq_msg_data (&self->in.header),
-                          zmq_msg_size (&self->in.header)) < 0) {
+    if (self->in.fault || dn_msg_decode (&msg, C2M, zmq_msg_data (&self->in.header),
+                                         zmq_msg_size (&self->in.header)) < 0) {
         fprintf (stderr, "fake manager: a message that does not decode\n");
         abort ();
     }
@@ -305,7 +305,7 @@ fake_main (void *arg)
     while (!atomic_load (&self->stop)) {
         zmq_pollitem_t items[] = {{self->router, 0, ZMQ_POLLIN, 0},
                                   {NULL, self->wake_fd, ZMQ_POLLIN, 0}};
-        int64_t wait_ms = self->beat_ms - now_ms ();
+        int64_t        wait_ms = self->beat_ms - now_ms ();
         zmq_poll (items, 2, wait_ms > 0 ? (long) wait_ms : 0);
         for (int i = 0; i < BATCH && dn_link_recv_from (self->router, &self->in) > 0; i++)
             on_message (self);
@@ -333,8 +333,8 @@ fake_manager_t *
 fake_new (const fake_config_t *config)
 {
     static atomic_uint made;
-    dn_link_config_t link = {.send_max = 10000, .receive_max = 1000};
-    fake_manager_t *self = calloc (1, sizeof *self);
+    dn_link_config_t   link = {.send_max = 10000, .receive_max = 1000};
+    fake_manager_t    *self = calloc (1, sizeof *self);
     dn_check (self);
     self->config = *config;
     self->epoch = 1000 + atomic_fetch_add (&made, 1);

@@ -27,17 +27,17 @@
 typedef struct fake_manager fake_manager_t;
 
 typedef struct {
-    const char *address;        /* where; NULL: an abstract ipc name of its own */
-    uint32_t    heartbeat_ms;   /* 0: 1000 */
-    uint64_t    payload_max;    /* 0: 64 MiB */
-    bool        other_version;  /* FAULT VERSION for every HELLO */
-    bool        deaf;           /* accepts connections and says nothing */
-    bool        loud;           /* prints what comes */
+    const char *address;       /* where; NULL: an abstract ipc name of its own */
+    uint32_t    heartbeat_ms;  /* 0: 1000 */
+    uint64_t    payload_max;   /* 0: 64 MiB */
+    bool        other_version; /* FAULT VERSION for every HELLO */
+    bool        deaf;          /* accepts connections and says nothing */
+    bool        loud;          /* prints what comes */
 } fake_config_t;
 
 /*  Owned. It is reachable when this returns. */
 fake_manager_t *fake_new (const fake_config_t *config);
-void fake_destroy (fake_manager_t **self_p);
+void            fake_destroy (fake_manager_t **self_p);
 
 /*  For denim_client_new; borrowed. */
 const char *fake_address (const fake_manager_t *self);

@@ -88,11 +88,8 @@ void
 rig_welcome (rig_t *rig, uint64_t epoch, uint32_t term)
 {
     dn_msg_t msg = {.kind = DN_MSG_WELCOME};
-    msg.u.welcome = (dn_welcome_t){.epoch = epoch,
-                                   .term = term,
-                                   .heartbeat_ms = 1000,
-                                   .liveness = 3,
-                                   .payload_max = 64 << 20};
+    msg.u.welcome = (dn_welcome_t){
+        .epoch = epoch, .term = term, .heartbeat_ms = 1000, .liveness = 3, .payload_max = 64 << 20};
     dn_session_opened (rig->session, rig->now_ms, rig->fx);
     rig_take (rig);
     rig_input (rig, &msg);
@@ -200,7 +197,7 @@ void
 rig_answer (rig_t *rig, dn_handle_t handle, denim_outcome_t outcome, denim_reason_t reason)
 {
     dn_submit_t sent = rig_sent (rig, handle);
-    dn_msg_t msg = {.kind = DN_MSG_RESULT};
+    dn_msg_t    msg = {.kind = DN_MSG_RESULT};
     msg.u.result.session = (dn_session_t){{1, 2, 3}};
     msg.u.result.seq = sent.seq;
     msg.u.result.attempt = sent.attempt;
@@ -215,7 +212,7 @@ void
 rig_reject (rig_t *rig, dn_handle_t handle, denim_reason_t reason)
 {
     dn_submit_t sent = rig_sent (rig, handle);
-    dn_msg_t msg = {.kind = DN_MSG_REJECT};
+    dn_msg_t    msg = {.kind = DN_MSG_REJECT};
     msg.u.reject = (dn_reject_t){.seq = sent.seq,
                                  .attempt = sent.attempt,
                                  .try_no = sent.try_no,
@@ -229,7 +226,7 @@ void
 rig_known (rig_t *rig, dn_handle_t handle)
 {
     dn_submit_t sent = rig_sent (rig, handle);
-    dn_msg_t msg = {.kind = DN_MSG_KNOWN};
+    dn_msg_t    msg = {.kind = DN_MSG_KNOWN};
     msg.u.known = (dn_known_t){sent.seq, sent.attempt, sent.try_no, 5, 1, dn_str ("w1")};
     rig_input (rig, &msg);
 }
@@ -238,7 +235,7 @@ void
 rig_missing (rig_t *rig, dn_handle_t handle, bool never)
 {
     dn_submit_t sent = rig_sent (rig, handle);
-    dn_msg_t msg = {.kind = DN_MSG_MISSING};
+    dn_msg_t    msg = {.kind = DN_MSG_MISSING};
     msg.u.missing = (dn_missing_t){sent.seq, sent.attempt, sent.try_no, never};
     rig_input (rig, &msg);
 }

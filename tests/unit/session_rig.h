@@ -21,9 +21,9 @@ typedef struct {
     dn_session_core_t *session;
     dn_effects_t      *fx;
     int64_t            now_ms;
-    dn_effect_t        row[RIG_ROWS];   /* all effects since rig_forget; lists in them are stale */
+    dn_effect_t        row[RIG_ROWS]; /* all effects since rig_forget; lists in them are stale */
     uint32_t           rows;
-    char               text[RIG_ROWS][160];     /* of a COMPLETE */
+    char               text[RIG_ROWS][160]; /* of a COMPLETE */
 } rig_t;
 
 /*  Defaults that a test may change before rig_open. */
@@ -51,21 +51,21 @@ void rig_input (rig_t *rig, const dn_msg_t *msg);
 void rig_welcome (rig_t *rig, uint64_t epoch, uint32_t term);
 
 /*  Submit with defaults; `deadline_ms` from now, 0: none. Ticks. */
-dn_handle_t rig_submit (rig_t *rig, const char *service, int64_t deadline_ms);
-dn_handle_t rig_request (rig_t *rig, const dn_request_t *request);
+dn_handle_t  rig_submit (rig_t *rig, const char *service, int64_t deadline_ms);
+dn_handle_t  rig_request (rig_t *rig, const dn_request_t *request);
 dn_request_t rig_default (const char *service);
 
 /*  The n-th kept effect of a kind (and message kind, 0: any), NULL if there are fewer. */
 const dn_effect_t *rig_find (const rig_t *rig, dn_fx_kind_t kind, dn_kind_t msg, unsigned n);
-unsigned rig_count (const rig_t *rig, dn_fx_kind_t kind, dn_kind_t msg);
+unsigned           rig_count (const rig_t *rig, dn_fx_kind_t kind, dn_kind_t msg);
 
 /*  The last SUBMIT of a call, which must be there. */
 dn_submit_t rig_sent (const rig_t *rig, dn_handle_t handle);
 
 /*  Its COMPLETE: outcome, or -1 while there is none. Asserts that there is one at most. */
-int rig_outcome (const rig_t *rig, dn_handle_t handle);
+int                rig_outcome (const rig_t *rig, dn_handle_t handle);
 const dn_result_t *rig_result (const rig_t *rig, dn_handle_t handle);
-const char *rig_text (const rig_t *rig, dn_handle_t handle);
+const char        *rig_text (const rig_t *rig, dn_handle_t handle);
 
 /*  Answers to the last SUBMIT of a call. */
 void rig_answer (rig_t *rig, dn_handle_t handle, denim_outcome_t outcome, denim_reason_t reason);

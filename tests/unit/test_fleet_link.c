@@ -656,7 +656,11 @@ drain_refuses_what_waits_and_lets_end_what_runs (void **state)
     assert_int_equal (sent_of (world, DN_MSG_BYE), 1);
     assert_int_equal (count_of (world, DN_FX_STOP), 2);
     assert_false (world->exited);
+    world_forget_notes (world);
+    world_say (world, DN_MSG_WHO);
     end_all (world);
+    world_pass (world, 500);
+    assert_int_equal (count_of (world, DN_FX_SEND), 0); /* who has said goodbye says no more */
     assert_true (world->exited);
     assert_int_equal (world->exit_code, 0);
     world_free (world);

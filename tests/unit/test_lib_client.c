@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_MS 10000       /* for what must happen */
+#define PATIENCE_MS 10000 /* for what must happen */
 
 typedef struct {
     fake_manager_t *manager;
@@ -30,7 +30,7 @@ typedef struct {
 static int
 set_up (void **state)
 {
-    static rig_t rig;
+    static rig_t  rig;
     fake_config_t config = {0};
     rig.manager = fake_new (&config);
     rig.client = denim_client_new (fake_address (rig.manager), NULL);
@@ -68,7 +68,7 @@ static int
 outcome_of (denim_client_t *client, const char *task, int64_t deadline_ms)
 {
     denim_options_t options = {.deadline_ms = deadline_ms};
-    denim_reply_t *reply = denim_client_call (client, task, NULL, NULL, &options, NULL);
+    denim_reply_t  *reply = denim_client_call (client, task, NULL, NULL, &options, NULL);
     assert_non_null (reply);
     int outcome = denim_reply_outcome (reply);
     denim_reply_destroy (&reply);
@@ -88,7 +88,7 @@ now_ms (void)
 static void
 call_returns_the_value (void **state)
 {
-    rig_t *rig = *state;
+    rig_t         *rig = *state;
     denim_reply_t *reply = denim_client_callf (rig->client, "m:echo", "[is]", 2, "three");
     assert_non_null (reply);
     assert_int_equal (denim_reply_outcome (reply), DENIM_VALUE);
@@ -113,11 +113,11 @@ call_returns_the_value (void **state)
 static void
 keyword_arguments_follow_the_others (void **state)
 {
-    rig_t *rig = *state;
-    json_t *kwargs = json_pack ("{s:i}", "y", 3);
+    rig_t         *rig = *state;
+    json_t        *kwargs = json_pack ("{s:i}", "y", 3);
     denim_reply_t *reply = denim_client_call (rig->client, "m:echo", NULL, kwargs, NULL, NULL);
-    size_t frame_bytes;
-    const char *text = denim_reply_frame (reply, 0, &frame_bytes);
+    size_t         frame_bytes;
+    const char    *text = denim_reply_frame (reply, 0, &frame_bytes);
     assert_int_equal (frame_bytes, strlen ("[[],{\"y\":3}]"));
     assert_memory_equal (text, "[[],{\"y\":3}]", frame_bytes);
     denim_reply_destroy (&reply);
@@ -127,7 +127,7 @@ keyword_arguments_follow_the_others (void **state)
 static void
 frames_go_there_and_back_as_they_are (void **state)
 {
-    rig_t *rig = *state;
+    rig_t      *rig = *state;
     static char large[3 << 20];
     memset (large, 'x', sizeof large);
     denim_frame_t frames[64];
@@ -142,7 +142,7 @@ frames_go_there_and_back_as_they_are (void **state)
     assert_int_equal (denim_reply_codec (reply), DENIM_CODEC_PICKLE);
     assert_int_equal (denim_reply_frames (reply), 64);
     for (size_t i = 0; i < 64; i++) {
-        size_t frame_bytes;
+        size_t      frame_bytes;
         const void *bytes = denim_reply_frame (reply, i, &frame_bytes);
         assert_int_equal (frame_bytes, frames[i].frame_bytes);
         assert_memory_equal (bytes, large, frame_bytes);
@@ -156,7 +156,7 @@ static void
 answers_come_with_their_tags_in_the_order_in_which_they_ended (void **state)
 {
     rig_t *rig = *state;
-    int tags[100];
+    int    tags[100];
     for (int i = 0; i < 100; i++)
         submit (rig->client, "m:echo", &(denim_options_t){.take_later = true, .tag = &tags[i]});
     for (int i = 0; i < 100; i++) {
@@ -179,7 +179,7 @@ outcomes_are_acknowledged_even_when_they_come_twice (void **state)
 static void
 descriptor_is_readable_while_there_is_something_to_receive (void **state)
 {
-    rig_t *rig = *state;
+    rig_t        *rig = *state;
     struct pollfd item = {.fd = denim_client_fd (rig->client), .events = POLLIN};
     assert_int_equal (poll (&item, 1, 0), 0);
     for (int i = 0; i < 2; i++) {
@@ -205,10 +205,10 @@ descriptor_asked_for_late_is_readable_at_once (void **state)
 static void
 handles_share_a_connection_and_not_their_answers (void **state)
 {
-    rig_t *rig = *state;
+    rig_t          *rig = *state;
     denim_client_t *other = denim_client_dup (rig->client);
     assert_non_null (other);
-    int64_t id = submit (other, "m:echo", &(denim_options_t){.take_later = true});
+    int64_t        id = submit (other, "m:echo", &(denim_options_t){.take_later = true});
     denim_reply_t *reply = receive (other);
     assert_int_equal (denim_reply_id (reply), id);
     assert_null (denim_client_recv (rig->client));
@@ -253,9 +253,9 @@ every_end_is_a_reply_with_its_outcome (void **state)
 static void
 lost_slot_is_described (void **state)
 {
-    rig_t *rig = *state;
+    rig_t          *rig = *state;
     denim_options_t options = {.idempotent = true};
-    denim_reply_t *reply = denim_client_call (rig->client, "m:crash", NULL, NULL, &options, NULL);
+    denim_reply_t  *reply = denim_client_call (rig->client, "m:crash", NULL, NULL, &options, NULL);
     assert_int_equal (denim_reply_outcome (reply), DENIM_POISON);
     assert_int_equal (denim_reply_reason (reply), DENIM_REASON_CRASH);
     assert_int_equal (denim_reply_signal (reply), 11);
@@ -268,13 +268,13 @@ lost_slot_is_described (void **state)
 static void
 payload_above_what_the_manager_takes_is_refused_here (void **state)
 {
-    rig_t *rig = *state;
+    rig_t          *rig = *state;
     fake_manager_t *small = fake_new (&(fake_config_t){.payload_max = 1000});
     denim_client_t *client = denim_client_new (fake_address (small), NULL);
-    static char bytes[2000];
+    static char     bytes[2000];
     assert_int_equal (outcome_of (client, "m:echo", 0), DENIM_VALUE);
-    denim_frame_t frame = {bytes, sizeof bytes};
-    int64_t id = denim_client_submit_frames (client, "m:echo", &frame, 1, NULL, 0);
+    denim_frame_t  frame = {bytes, sizeof bytes};
+    int64_t        id = denim_client_submit_frames (client, "m:echo", &frame, 1, NULL, 0);
     denim_reply_t *reply = denim_client_wait (client, id, PATIENCE_MS, NULL);
     assert_int_equal (denim_reply_outcome (reply), DENIM_TOO_LARGE);
     assert_int_equal (denim_reply_frames (reply), 0);
@@ -292,8 +292,9 @@ manager_that_is_not_there_is_named_with_what_to_start (void **state)
     assert_int_equal (denim_client_set_connect_timeout (client, 30), 0);
     denim_reply_t *reply = denim_client_callf (client, "m:f", "[]");
     assert_int_equal (denim_reply_outcome (reply), DENIM_UNAVAILABLE);
-    assert_string_equal (denim_reply_text (reply),
-                         "no manager at ipc://@denim-nobody within 0.03 s: start one with `denimd`");
+    assert_string_equal (
+        denim_reply_text (reply),
+        "no manager at ipc://@denim-nobody within 0.03 s: start one with `denimd`");
     assert_int_equal (denim_reply_attempts (reply), 0);
     assert_false (denim_reply_started (reply));
     denim_reply_destroy (&reply);
@@ -306,7 +307,7 @@ manager_of_another_version_is_a_mismatch (void **state)
     (void) state;
     fake_manager_t *manager = fake_new (&(fake_config_t){.other_version = true});
     denim_client_t *client = denim_client_new (fake_address (manager), NULL);
-    denim_reply_t *reply = denim_client_callf (client, "m:f", "[]");
+    denim_reply_t  *reply = denim_client_callf (client, "m:f", "[]");
     assert_int_equal (denim_reply_outcome (reply), DENIM_MISMATCH);
     assert_non_null (strstr (denim_reply_text (reply), "DENIM/9.4"));
     denim_reply_destroy (&reply);
@@ -319,7 +320,7 @@ manager_of_another_version_is_a_mismatch (void **state)
 static void
 held_call_is_cancelled_at_once_and_a_running_one_by_its_worker (void **state)
 {
-    rig_t *rig = *state;
+    rig_t  *rig = *state;
     int64_t id = submit (rig->client, "m:hold", NULL);
     fake_await (rig->manager, DN_MSG_SUBMIT, 1);
     assert_int_equal (denim_client_cancel (rig->client, id, false), 0);
@@ -341,9 +342,9 @@ held_call_is_cancelled_at_once_and_a_running_one_by_its_worker (void **state)
 static void
 forgotten_call_gives_no_answer (void **state)
 {
-    rig_t *rig = *state;
+    rig_t  *rig = *state;
     int64_t id = submit (rig->client, "m:hold", NULL);
-    int error;
+    int     error;
     assert_null (denim_client_wait (rig->client, id, 1, &error));
     assert_int_equal (error, DENIM_ERR_TIMEOUT);
     assert_int_equal (denim_client_forget (rig->client, id), 0);
@@ -355,7 +356,7 @@ forgotten_call_gives_no_answer (void **state)
     assert_int_equal (outcome_of (rig->client, "m:echo", 0), DENIM_VALUE);
     assert_null (denim_client_recv (rig->client));
 
-    id = submit (rig->client, "m:echo", NULL);          /* ended, and not taken */
+    id = submit (rig->client, "m:echo", NULL); /* ended, and not taken */
     assert_int_equal (outcome_of (rig->client, "m:echo", 0), DENIM_VALUE);
     assert_int_equal (denim_client_forget (rig->client, id), 0);
     assert_int_equal (denim_client_forget (rig->client, id), DENIM_ERR_UNKNOWN);
@@ -364,10 +365,10 @@ forgotten_call_gives_no_answer (void **state)
 static void
 progress_is_told_and_that_a_worker_has_it (void **state)
 {
-    rig_t *rig = *state;
+    rig_t           *rig = *state;
     denim_progress_t progress;
-    int64_t id = submit (rig->client, "m:say", NULL);
-    int rc;
+    int64_t          id = submit (rig->client, "m:say", NULL);
+    int              rc;
     while ((rc = denim_client_progress (rig->client, id, &progress)) == 0)
         assert_int_equal (outcome_of (rig->client, "m:echo", 0), DENIM_VALUE);
     assert_int_equal (rc, 1);
@@ -406,27 +407,27 @@ full_window_is_an_error_or_waited_for (void **state)
 static void
 arguments_out_of_range_are_refused (void **state)
 {
-    rig_t *rig = *state;
+    rig_t          *rig = *state;
     denim_client_t *client = rig->client;
-    char name[300];
+    char            name[300];
     memset (name, 'x', sizeof name);
     name[299] = 0;
     denim_frame_t frame = {"x", 1};
     assert_int_equal (denim_client_submit (client, "nocolon", NULL, NULL, NULL, 0),
                       DENIM_ERR_ARGUMENT);
     assert_int_equal (denim_client_submit (client, ":f", NULL, NULL, NULL, 0), DENIM_ERR_ARGUMENT);
-    assert_int_equal (denim_client_submit (client, name, NULL, NULL,
-                                           &(denim_options_t){.service = "m"}, 0),
-                      DENIM_ERR_ARGUMENT);
-    assert_int_equal (denim_client_submit (client, "m:f", NULL, NULL,
-                                           &(denim_options_t){.service = name}, 0),
-                      DENIM_ERR_ARGUMENT);
-    assert_int_equal (denim_client_submit (client, "m:f", NULL, NULL,
-                                           &(denim_options_t){.priority = 4}, 0),
-                      DENIM_ERR_ARGUMENT);
-    assert_int_equal (denim_client_submit (client, "m:f", NULL, NULL,
-                                           &(denim_options_t){.deadline_ms = -1}, 0),
-                      DENIM_ERR_ARGUMENT);
+    assert_int_equal (
+        denim_client_submit (client, name, NULL, NULL, &(denim_options_t){.service = "m"}, 0),
+        DENIM_ERR_ARGUMENT);
+    assert_int_equal (
+        denim_client_submit (client, "m:f", NULL, NULL, &(denim_options_t){.service = name}, 0),
+        DENIM_ERR_ARGUMENT);
+    assert_int_equal (
+        denim_client_submit (client, "m:f", NULL, NULL, &(denim_options_t){.priority = 4}, 0),
+        DENIM_ERR_ARGUMENT);
+    assert_int_equal (
+        denim_client_submit (client, "m:f", NULL, NULL, &(denim_options_t){.deadline_ms = -1}, 0),
+        DENIM_ERR_ARGUMENT);
     assert_int_equal (denim_client_submit_frames (client, "m:f", &frame, 0, NULL, 0),
                       DENIM_ERR_ARGUMENT);
     assert_int_equal (denim_client_submit_frames (client, "m:f", &frame, 65, NULL, 0),
@@ -447,8 +448,8 @@ arguments_out_of_range_are_refused (void **state)
 static void
 question_is_answered_or_says_why_not (void **state)
 {
-    rig_t *rig = *state;
-    int error;
+    rig_t  *rig = *state;
+    int     error;
     json_t *status = denim_client_ask (rig->client, "status", NULL, PATIENCE_MS, &error);
     assert_non_null (status);
     assert_int_equal (error, 0);
@@ -468,7 +469,7 @@ question_is_answered_or_says_why_not (void **state)
 static void
 client_tells_what_it_knows_of_itself (void **state)
 {
-    rig_t *rig = *state;
+    rig_t  *rig = *state;
     json_t *info = denim_client_info (rig->client);
     assert_string_equal (json_string_value (json_object_get (info, "state")), "idle");
     assert_string_equal (json_string_value (json_object_get (info, "address")),

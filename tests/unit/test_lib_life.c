@@ -23,7 +23,7 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_MS 10000       /* for what must happen */
+#define PATIENCE_MS 10000 /* for what must happen */
 
 static int64_t
 now_ms (void)
@@ -60,7 +60,7 @@ address_comes_from_the_argument_the_environment_or_is_the_default (void **state)
         else
             unsetenv ("DENIM_MANAGER");
         denim_client_t *client = denim_client_new (rows[i].argument, NULL);
-        json_t *info = denim_client_info (client);
+        json_t         *info = denim_client_info (client);
         assert_string_equal (json_string_value (json_object_get (info, "address")),
                              rows[i].address);
         json_decref (info);
@@ -86,7 +86,7 @@ static unsigned
 entries (const char *path)
 {
     unsigned count = 0;
-    DIR *dir = opendir (path);
+    DIR     *dir = opendir (path);
     while (readdir (dir))
         count++;
     closedir (dir);
@@ -98,10 +98,10 @@ nothing_is_left_of_a_client_that_was_destroyed (void **state)
 {
     (void) state;
     fake_manager_t *manager = fake_new (&(fake_config_t){0});
-    unsigned fds = entries ("/proc/self/fd");
-    unsigned threads = entries ("/proc/self/task");
+    unsigned        fds = entries ("/proc/self/fd");
+    unsigned        threads = entries ("/proc/self/task");
     denim_client_t *client = denim_client_new (fake_address (manager), NULL);
-    assert_int_equal (entries ("/proc/self/task"), threads);    /* not before the first call */
+    assert_int_equal (entries ("/proc/self/task"), threads); /* not before the first call */
     call_echo (client);
     denim_client_submit (client, "m:hold", NULL, NULL, NULL, 0);
     denim_client_submit (client, "m:echo", NULL, NULL, &(denim_options_t){.take_later = true}, 0);
@@ -110,7 +110,7 @@ nothing_is_left_of_a_client_that_was_destroyed (void **state)
     denim_client_destroy (&client);
     fake_await (manager, DN_MSG_BYE, 1);
     assert_int_equal (entries ("/proc/self/task"), threads);
-    assert_in_range (entries ("/proc/self/fd"), fds, fds + 1);  /* the manager's end of it */
+    assert_in_range (entries ("/proc/self/fd"), fds, fds + 1); /* the manager's end of it */
     fake_destroy (&manager);
 }
 
@@ -127,7 +127,7 @@ destroying_takes_a_second_at_most_whatever_the_manager_does (void **state)
     assert_true (now_ms () - begun_ms < 1500);
     fake_destroy (&manager);
 
-    client = denim_client_new ("tcp://192.0.2.1:9", NULL);      /* a network that is not there */
+    client = denim_client_new ("tcp://192.0.2.1:9", NULL); /* a network that is not there */
     denim_client_submit (client, "m:echo", NULL, NULL, NULL, 0);
     begun_ms = now_ms ();
     denim_client_destroy (&client);
@@ -140,7 +140,7 @@ reply_outlives_its_client (void **state)
     (void) state;
     fake_manager_t *manager = fake_new (&(fake_config_t){0});
     denim_client_t *client = denim_client_new (fake_address (manager), NULL);
-    denim_reply_t *reply = denim_client_callf (client, "m:echo", "[s]", "still here");
+    denim_reply_t  *reply = denim_client_callf (client, "m:echo", "[s]", "still here");
     denim_client_destroy (&client);
     fake_destroy (&manager);
     json_t *value = json_array_get (json_array_get (denim_reply_json (reply), 0), 0);
@@ -155,8 +155,8 @@ closed_handle_ends_its_calls_and_gives_out_their_answers (void **state)
     fake_manager_t *manager = fake_new (&(fake_config_t){0});
     denim_client_t *client = denim_client_new (fake_address (manager), NULL);
     denim_client_t *other = denim_client_dup (client);
-    int64_t kept = denim_client_submit (other, "m:hold", NULL, NULL, NULL, 0);
-    int64_t waited = denim_client_submit (client, "m:hold", NULL, NULL, NULL, 0);
+    int64_t         kept = denim_client_submit (other, "m:hold", NULL, NULL, NULL, 0);
+    int64_t         waited = denim_client_submit (client, "m:hold", NULL, NULL, NULL, 0);
     denim_options_t later = {.take_later = true};
     for (int i = 0; i < 10; i++)
         denim_client_submit (client, "m:hold", NULL, NULL, &later, 0);
@@ -181,7 +181,7 @@ closed_handle_ends_its_calls_and_gives_out_their_answers (void **state)
     assert_int_equal (denim_client_recv_wait (client, replies, 16, PATIENCE_MS), 0);
     fake_await (manager, DN_MSG_CLIENT_CANCEL, 11);
 
-    fake_release (manager);             /* the other handle goes on */
+    fake_release (manager); /* the other handle goes on */
     reply = denim_client_wait (other, kept, PATIENCE_MS, NULL);
     assert_int_equal (denim_reply_outcome (reply), DENIM_VALUE);
     denim_reply_destroy (&reply);
@@ -192,18 +192,18 @@ closed_handle_ends_its_calls_and_gives_out_their_answers (void **state)
 }
 
 typedef struct {
-    denim_client_t *client;
+    denim_client_t    *client;
     pthread_barrier_t *ready;
-    int what;
-    int64_t result;
+    int                what;
+    int64_t            result;
 } waiter_t;
 
 static void *
 wait_main (void *arg)
 {
-    waiter_t *self = arg;
+    waiter_t      *self = arg;
     denim_reply_t *reply = NULL;
-    int64_t id = 0;
+    int64_t        id = 0;
     if (self->what == 0)
         id = denim_client_submit (self->client, "m:hold", NULL, NULL, NULL, 0);
     pthread_barrier_wait (self->ready);
@@ -216,9 +216,7 @@ wait_main (void *arg)
     case 1:
         self->result = denim_client_submit (self->client, "m:hold", NULL, NULL, NULL, -1);
         break;
-    case 2:
-        self->result = (int64_t) denim_client_recv_wait (self->client, &reply, 1, -1);
-        break;
+    case 2: self->result = (int64_t) denim_client_recv_wait (self->client, &reply, 1, -1); break;
     case 3: {
         int error;
         assert_null (denim_client_ask (self->client, "mute", NULL, -1, &error));
@@ -233,13 +231,13 @@ closing_lets_waiting_threads_return (void **state)
 {
     (void) state;
     static const int64_t results[] = {DENIM_CANCELLED, DENIM_ERR_CLOSED, 0, DENIM_ERR_CLOSED};
-    fake_manager_t *manager = fake_new (&(fake_config_t){0});
-    denim_client_t *client = denim_client_new (fake_address (manager), NULL);
+    fake_manager_t      *manager = fake_new (&(fake_config_t){0});
+    denim_client_t      *client = denim_client_new (fake_address (manager), NULL);
     denim_client_set_window (client, 1);
     pthread_barrier_t ready;
     pthread_barrier_init (&ready, NULL, 5);
     pthread_t threads[4];
-    waiter_t waiters[4];
+    waiter_t  waiters[4];
     for (int i = 0; i < 4; i++) {
         waiters[i] = (waiter_t){client, &ready, i, -100};
         pthread_create (&threads[i], NULL, wait_main, &waiters[i]);
@@ -267,11 +265,11 @@ child_of_a_fork_is_refused_and_the_parent_goes_on (void **state)
     denim_client_t *client = denim_client_new (fake_address (manager), NULL);
     call_echo (client);
     int64_t id = denim_client_submit (client, "m:hold", NULL, NULL, NULL, 0);
-    pid_t pid = fork ();
+    pid_t   pid = fork ();
     if (pid == 0) {
-        int error = 0;
-        bool right = denim_client_submit (client, "m:echo", NULL, NULL, NULL, -1)
-                     == DENIM_ERR_FORKED;
+        int  error = 0;
+        bool right =
+            denim_client_submit (client, "m:echo", NULL, NULL, NULL, -1) == DENIM_ERR_FORKED;
         right = right && !denim_client_wait (client, id, -1, &error) && error == DENIM_ERR_FORKED;
         right = right && denim_client_cancel (client, id, true) == DENIM_ERR_FORKED;
         right = right && !denim_client_recv (client) && !denim_client_dup (client);
@@ -333,11 +331,11 @@ client_finds_a_manager_that_starts_later (void **state)
 {
     (void) state;
     static const char address[] = "ipc://@denim-later";
-    denim_client_t *client = denim_client_new (address, NULL);
-    int64_t id = denim_client_submit (client, "m:echo", NULL, NULL, NULL, 0);
+    denim_client_t   *client = denim_client_new (address, NULL);
+    int64_t           id = denim_client_submit (client, "m:echo", NULL, NULL, NULL, 0);
     assert_null (denim_client_wait (client, id, 20, NULL));
     fake_manager_t *manager = fake_new (&(fake_config_t){.address = address});
-    denim_reply_t *reply = denim_client_wait (client, id, PATIENCE_MS, NULL);
+    denim_reply_t  *reply = denim_client_wait (client, id, PATIENCE_MS, NULL);
     assert_int_equal (denim_reply_outcome (reply), DENIM_VALUE);
     denim_reply_destroy (&reply);
     denim_client_destroy (&client);
@@ -349,14 +347,14 @@ client_greets_a_manager_that_was_started_again_within_a_second (void **state)
 {
     (void) state;
     static const char address[] = "ipc://@denim-again";
-    fake_manager_t *manager = fake_new (&(fake_config_t){.address = address});
-    denim_client_t *client = denim_client_new (address, NULL);
+    fake_manager_t   *manager = fake_new (&(fake_config_t){.address = address});
+    denim_client_t   *client = denim_client_new (address, NULL);
     call_echo (client);
     for (int i = 0; i < 3; i++) {
         fake_destroy (&manager);
         int64_t begun_ms = now_ms ();
         manager = fake_new (&(fake_config_t){.address = address});
-        fake_await (manager, DN_MSG_CLIENT_HELLO, 1);           /* without a call that needs it */
+        fake_await (manager, DN_MSG_CLIENT_HELLO, 1); /* without a call that needs it */
         assert_true (now_ms () - begun_ms < 1000);
         call_echo (client);
     }

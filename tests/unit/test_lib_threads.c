@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#define THREADS 10
-#define ROUNDS 200
+#define THREADS     10
+#define ROUNDS      200
 #define PATIENCE_MS 10000
 
 typedef struct {
@@ -38,7 +38,7 @@ expect (worker_t *self, bool holds, const char *what)
 static void
 call_and_look (worker_t *self, int round)
 {
-    int value = self->number * ROUNDS + round;
+    int            value = self->number * ROUNDS + round;
     denim_reply_t *reply = denim_client_callf (self->client, "m:echo", "[i]", value);
     expect (self, reply && denim_reply_outcome (reply) == DENIM_VALUE, "call has no value");
     json_t *args = reply ? json_array_get (denim_reply_json (reply), 0) : NULL;
@@ -61,7 +61,7 @@ hold_and_cancel (worker_t *self)
 static void
 submit_and_forget (worker_t *self)
 {
-    int64_t id = denim_client_submit (self->client, "m:say", NULL, NULL, NULL, -1);
+    int64_t          id = denim_client_submit (self->client, "m:say", NULL, NULL, NULL, -1);
     denim_progress_t progress;
     denim_client_progress (self->client, id, &progress);
     expect (self, denim_client_forget (self->client, id) == 0, "cannot forget");
@@ -76,7 +76,7 @@ own_handle (worker_t *self)
     for (int i = 0; i < 5; i++)
         denim_client_submit (own, i % 2 ? "m:hold" : "m:echo", NULL, NULL, &later, -1);
     denim_reply_t *replies[5];
-    size_t count = denim_client_recv_wait (own, replies, 5, PATIENCE_MS);
+    size_t         count = denim_client_recv_wait (own, replies, 5, PATIENCE_MS);
     expect (self, count > 0, "no answer on a handle of its own");
     for (size_t i = 0; i < count; i++)
         denim_reply_destroy (&replies[i]);
@@ -111,8 +111,8 @@ run (int window)
     fake_manager_t *manager = fake_new (&(fake_config_t){.heartbeat_ms = 50});
     denim_client_t *client = denim_client_new (fake_address (manager), NULL);
     denim_client_set_window (client, window);
-    pthread_t threads[THREADS];
-    worker_t workers[THREADS];
+    pthread_t  threads[THREADS];
+    worker_t   workers[THREADS];
     atomic_int failures = 0;
     for (int i = 0; i < THREADS; i++) {
         workers[i] = (worker_t){client, i, &failures};
@@ -147,7 +147,7 @@ static void *
 submit_main (void *arg)
 {
     denim_client_t *client = arg;
-    denim_frame_t frame = {"[[1]]", 5};
+    denim_frame_t   frame = {"[[1]]", 5};
     denim_options_t later = {.take_later = true};
     for (int i = 0; i < 5000; i++)
         if (denim_client_submit_frames (client, "m:echo", &frame, 1, &later, -1) <= 0)
@@ -168,7 +168,7 @@ one_thread_submits_and_another_receives (void **state)
         pthread_create (&threads[i], NULL, submit_main, client);
     for (size_t got = 0; got < 10000;) {
         denim_reply_t *replies[32];
-        size_t count = denim_client_recv_wait (client, replies, 32, PATIENCE_MS);
+        size_t         count = denim_client_recv_wait (client, replies, 32, PATIENCE_MS);
         assert_true (count > 0);
         for (size_t i = 0; i < count; i++) {
             assert_int_equal (denim_reply_outcome (replies[i]), DENIM_VALUE);

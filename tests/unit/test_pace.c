@@ -19,12 +19,12 @@ typedef struct {
     int64_t   now_ms;
     uint32_t  places;
     int64_t   run_ms;
-    uint32_t  known;            /* calls get a KNOWN in the turn after they were placed */
+    uint32_t  known; /* calls get a KNOWN in the turn after they were placed */
     uint32_t  running;
     struct {
         int64_t ends_ms;
         bool    probe;
-        bool    told;           /* the pace knows that it is placed */
+        bool    told; /* the pace knows that it is placed */
     } call[CALLS_MAX];
     uint64_t submits;
     uint64_t rejects;
@@ -189,17 +189,17 @@ places_that_came_free_in_the_same_turn_are_not_lost_to_a_reject (void **state)
 static void
 steady_overload_is_refused_less_than_twice_in_a_hundred (void **state)
 {
-    static toy_t toy;
+    static toy_t          toy;
     static const uint32_t places[] = {1, 2, 8, 130, 1000};
     (void) state;
 
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         toy_init (&toy, places[i], 2);
-        toy_run (&toy, 10000);          /* ten seconds of short tasks */
+        toy_run (&toy, 10000); /* ten seconds of short tasks */
         toy.submits = toy.rejects = toy.results = 0;
         toy_run (&toy, 20000);
         assert_true (toy.rejects * 50 < toy.submits);
-        assert_true (toy.results * 100 >= 99 * (places[i] * 20000ULL / 2));     /* and none idles */
+        assert_true (toy.results * 100 >= 99 * (places[i] * 20000ULL / 2)); /* and none idles */
     }
 }
 
@@ -215,7 +215,7 @@ new_places_are_found_within_seconds (void **state)
     toy_run (&toy, 3000);
     assert_int_equal (toy.running, 200);
 
-    toy_init (&toy, 2, 1000);           /* long tasks: by the timer, then by KNOWN */
+    toy_init (&toy, 2, 1000); /* long tasks: by the timer, then by KNOWN */
     toy.known = 1;
     toy_run (&toy, 5000);
     toy.places = 200;
@@ -237,7 +237,7 @@ without_any_place_it_asks_ever_more_rarely_but_every_two_seconds (void **state)
         toy_run (&toy, 2001);
         assert_true (toy.submits > before);
     }
-    toy.places = 4;                     /* and then it is all there at once */
+    toy.places = 4; /* and then it is all there at once */
     toy_run (&toy, 2100);
     assert_true (toy.results > 0);
 }

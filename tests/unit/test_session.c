@@ -40,10 +40,10 @@ every_cell_of_the_table_is_filled_and_a_call_on_its_way_is_never_sent_twice (voi
             assert_in_range (action, 0, DN_CALL_ACTIONS - 1);
             bool sends = action == DN_CALL_DO_SEND;
             assert_true (sends == (i == DN_CALL_HELD && event == DN_CALL_ON_SUBMIT));
-            bool ends = action == DN_CALL_DO_END || action == DN_CALL_DO_END_CANCELLED
-                        || action == DN_CALL_DO_LEAVE;
+            bool ends = action == DN_CALL_DO_END || action == DN_CALL_DO_END_CANCELLED ||
+                        action == DN_CALL_DO_LEAVE;
             if (event == DN_CALL_ON_RESULT || event == DN_CALL_ON_GIVE_UP)
-                assert_true (ends);     /* whatever the state: nothing hangs */
+                assert_true (ends); /* whatever the state: nothing hangs */
             if (i == DN_CALL_CANCELLING)
                 assert_true (action != DN_CALL_DO_HOLD && action != DN_CALL_DO_RETRY);
         }
@@ -108,7 +108,7 @@ result_of_another_session_or_attempt_changes_nothing (void **state)
 {
     (void) state;
     dn_handle_t call = begin_with_call ();
-    dn_msg_t msg = {.kind = DN_MSG_RESULT};
+    dn_msg_t    msg = {.kind = DN_MSG_RESULT};
     msg.u.result.session = (dn_session_t){{9}};
     msg.u.result.seq = 1;
     msg.u.result.attempt = 1;
@@ -137,7 +137,7 @@ progress_is_handed_on (void **state)
 {
     (void) state;
     dn_handle_t call = begin_with_call ();
-    dn_msg_t msg = {.kind = DN_MSG_PROGRESS};
+    dn_msg_t    msg = {.kind = DN_MSG_PROGRESS};
     msg.u.progress = (dn_progress_t){{{1, 2, 3}}, 1, 1, 3, 10, dn_str ("third")};
     rig_input (&rig, &msg);
     const dn_effect_t *row = rig_find (&rig, DN_FX_PROGRESS, DN_MSG_NONE, 0);
@@ -156,7 +156,7 @@ window_is_the_limit_of_calls_that_have_not_ended (void **state)
     rig_submit (&rig, "m", 0);
     rig_submit (&rig, "m", 0);
     dn_request_t request = rig_default ("m");
-    dn_handle_t handle;
+    dn_handle_t  handle;
     assert_int_equal (dn_session_submit (rig.session, rig.now_ms, &request, &handle, rig.fx), -1);
     rig_close (&rig);
 }
@@ -166,9 +166,9 @@ high_priority_goes_first_and_each_priority_in_order (void **state)
 {
     (void) state;
     begin ();
-    dn_request_t request = rig_default ("m");
+    dn_request_t         request = rig_default ("m");
     static const uint8_t priorities[] = {2, 1, 0, 1, 0};
-    dn_handle_t calls[5];
+    dn_handle_t          calls[5];
     for (int i = 0; i < 5; i++) {
         request.priority = priorities[i];
         calls[i] = rig_request (&rig, &request);
@@ -176,8 +176,8 @@ high_priority_goes_first_and_each_priority_in_order (void **state)
     rig_welcome (&rig, 5, 1);
     static const int order[] = {2, 4, 1, 3, 0};
     for (int i = 0; i < 5; i++)
-        assert_true (rig_find (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT, (unsigned) i)->handle
-                     == calls[order[i]]);
+        assert_true (rig_find (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT, (unsigned) i)->handle ==
+                     calls[order[i]]);
     rig_close (&rig);
 }
 
@@ -204,8 +204,8 @@ one_mebibyte_at_most_is_on_its_way_without_an_answer (void **state)
 {
     (void) state;
     begin ();
-    dn_request_t request = rig_default ("m");
-    dn_handle_t calls[4];
+    dn_request_t          request = rig_default ("m");
+    dn_handle_t           calls[4];
     static const uint64_t sizes[] = {600000, 600000, 5000000, 10};
     for (int i = 0; i < 4; i++) {
         request.payload_bytes = sizes[i];
@@ -216,7 +216,7 @@ one_mebibyte_at_most_is_on_its_way_without_an_answer (void **state)
     rig_known (&rig, calls[0]);
     assert_int_equal (rig_count (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT), 2);
     rig_answer (&rig, calls[1], DENIM_VALUE, DENIM_REASON_NONE);
-    assert_int_equal (rig_sent (&rig, calls[2]).seq, 3);    /* a large one goes alone */
+    assert_int_equal (rig_sent (&rig, calls[2]).seq, 3); /* a large one goes alone */
     assert_int_equal (rig_count (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT), 3);
     rig_reject (&rig, calls[2], DENIM_REASON_BUSY);
     rig_answer (&rig, calls[0], DENIM_VALUE, DENIM_REASON_NONE);
@@ -245,7 +245,7 @@ service_number_257_is_refused_and_a_free_row_is_used_again (void **state)
     config.window = 1000;
     rig_open (&rig, &config);
     dn_handle_t call = DN_NONE, first = DN_NONE;
-    char name[16];
+    char        name[16];
     for (int i = 0; i < DN_LINES_MAX; i++) {
         snprintf (name, sizeof name, "s%d", i);
         call = rig_submit (&rig, name, 0);
@@ -327,7 +327,7 @@ service_that_nobody_offers_is_waited_for_and_then_unknown (void **state)
 {
     (void) state;
     dn_handle_t call = begin_with_call ();
-    int64_t begun_ms = rig.now_ms;
+    int64_t     begun_ms = rig.now_ms;
     while (rig_outcome (&rig, call) < 0) {
         if (dn_session_facts (rig.session).held == 0)
             rig_reject (&rig, call, DENIM_REASON_NO_SERVICE);
@@ -552,7 +552,8 @@ int
 main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (every_cell_of_the_table_is_filled_and_a_call_on_its_way_is_never_sent_twice),
+        cmocka_unit_test (
+            every_cell_of_the_table_is_filled_and_a_call_on_its_way_is_never_sent_twice),
         cmocka_unit_test (call_is_sent_after_welcome_and_ends_with_its_result),
         cmocka_unit_test (result_that_comes_twice_is_acknowledged_twice_and_completes_once),
         cmocka_unit_test (acknowledgements_go_in_batches_of_64),

@@ -49,8 +49,9 @@ manager_that_is_not_reached_in_time_makes_calls_unavailable (void **state)
     assert_int_equal (rig_outcome (&rig, a), -1);
     rig_run (&rig, 1);
     assert_int_equal (rig_outcome (&rig, a), DENIM_UNAVAILABLE);
-    assert_string_equal (rig_text (&rig, a), "no manager at tcp://127.0.0.1:5570 within 10 s: start "
-                                             "one with `denimd`");
+    assert_string_equal (rig_text (&rig, a),
+                         "no manager at tcp://127.0.0.1:5570 within 10 s: start "
+                         "one with `denimd`");
     assert_int_equal (rig_outcome (&rig, b), -1);
     rig_run (&rig, 4000);
     assert_int_equal (rig_outcome (&rig, b), DENIM_UNAVAILABLE);
@@ -75,7 +76,7 @@ manager_that_went_away_is_waited_for_until_the_deadline (void **state)
 {
     (void) state;
     begin_welcomed ();
-    rig_run (&rig, 3000);               /* silent by now */
+    rig_run (&rig, 3000); /* silent by now */
     dn_handle_t call = rig_submit (&rig, "m", 30000);
     rig_run (&rig, 29999);
     assert_int_equal (rig_outcome (&rig, call), -1);
@@ -97,7 +98,7 @@ deadline_of_a_refused_call_is_a_rejection_with_the_reason (void **state)
     dn_handle_t behind = rig_submit (&rig, "m", 900);
     rig_reject (&rig, behind, DENIM_REASON_BUSY);
     rig_reject (&rig, call, DENIM_REASON_BUSY);
-    dn_handle_t later = rig_submit (&rig, "m", 800);    /* never sent: it waits behind them */
+    dn_handle_t later = rig_submit (&rig, "m", 800); /* never sent: it waits behind them */
     while (rig.now_ms < 5000) {
         rig_run (&rig, 5);
         if (dn_session_facts (rig.session).in_flight > dn_session_facts (rig.session).held)
@@ -223,7 +224,7 @@ silence_of_two_and_a_half_to_three_heartbeats_opens_a_fresh_link (void **state)
     assert_int_equal (rig_count (&rig, DN_FX_FRESH, DN_MSG_NONE), 0);
     rig_run (&rig, 502);
     assert_int_equal (rig_count (&rig, DN_FX_FRESH, DN_MSG_NONE), 1);
-    rig_run (&rig, 60000);              /* it is the socket's business to connect */
+    rig_run (&rig, 60000); /* it is the socket's business to connect */
     assert_int_equal (rig_count (&rig, DN_FX_FRESH, DN_MSG_NONE), 1);
     rig_close (&rig);
 }
@@ -248,7 +249,7 @@ broken_connection_opens_a_fresh_link_at_once (void **state)
     dn_session_broken (rig.session);
     rig_tick (&rig, 0);
     assert_int_equal (rig_count (&rig, DN_FX_FRESH, DN_MSG_NONE), 1);
-    dn_session_broken (rig.session);    /* of the socket that has been closed */
+    dn_session_broken (rig.session); /* of the socket that has been closed */
     rig_tick (&rig, 0);
     assert_int_equal (rig_count (&rig, DN_FX_FRESH, DN_MSG_NONE), 1);
     rig_close (&rig);
@@ -280,11 +281,11 @@ call_stays_sent_over_a_new_manager_under_its_old_stamp (void **state)
 
     dn_msg_t beat = {.kind = DN_MSG_BEAT, .u.beat = {.epoch = 6, .mark = 9}};
     dn_session_input (rig.session, rig.now_ms, &beat, rig.fx);
-    dn_open_t open = rig.fx->row[0].msg.u.open;
+    dn_open_t     open = rig.fx->row[0].msg.u.open;
     dn_row_open_t row;
-    uint8_t bytes[2000];
-    dn_msg_t decoded;
-    ptrdiff_t n = dn_msg_encode (&rig.fx->row[0].msg, bytes, sizeof bytes);
+    uint8_t       bytes[2000];
+    dn_msg_t      decoded;
+    ptrdiff_t     n = dn_msg_encode (&rig.fx->row[0].msg, bytes, sizeof bytes);
     assert_int_equal (dn_msg_decode (&decoded, C2M, bytes, (size_t) n), 0);
     open = decoded.u.open;
     assert_true (open.mark == 9 && open.from_seq == 0 && open.upto_seq == 2);
@@ -308,14 +309,14 @@ open_lists_many_calls_in_ranges_that_cover_all_numbers (void **state)
     config.window = 3000;
     rig_open (&rig, &config);
     dn_request_t request = rig_default ("m");
-    dn_handle_t handle;
+    dn_handle_t  handle;
     for (int i = 0; i < 2500; i++)
         dn_session_submit (rig.session, rig.now_ms, &request, &handle, rig.fx);
     rig_tick (&rig, 0);
     rig_welcome (&rig, 5, 1);
-    for (unsigned i = 0; dn_session_facts (rig.session).held; i++) {   /* all of them sent */
+    for (unsigned i = 0; dn_session_facts (rig.session).held; i++) { /* all of them sent */
         dn_submit_t sent = rig_find (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT, i)->msg.u.submit;
-        dn_msg_t msg = {.kind = DN_MSG_KNOWN};
+        dn_msg_t    msg = {.kind = DN_MSG_KNOWN};
         msg.u.known = (dn_known_t){sent.seq, 1, 1, 5, 1, dn_str ("w")};
         dn_session_input (rig.session, rig.now_ms, &msg, rig.fx);
         rig_tick (&rig, 0);
@@ -323,8 +324,8 @@ open_lists_many_calls_in_ranges_that_cover_all_numbers (void **state)
     rig_forget (&rig);
     for (int i = 0; i < 4; i++)
         rig_beat (&rig, 5, (uint64_t) i);
-    static const uint64_t ranges[][3] = {{0, 1000, 1000}, {1001, 2000, 1000}, {2001, 2500, 500},
-                                         {0, 1000, 1000}};
+    static const uint64_t ranges[][3] = {
+        {0, 1000, 1000}, {1001, 2000, 1000}, {2001, 2500, 500}, {0, 1000, 1000}};
     for (unsigned i = 0; i < 4; i++) {
         dn_open_t open = rig_find (&rig, DN_FX_SEND, DN_MSG_OPEN, i)->msg.u.open;
         assert_true (open.from_seq == ranges[i][0] && open.upto_seq == ranges[i][1]);
@@ -345,8 +346,8 @@ open_names_services_waited_for_and_calls_that_are_to_be_cancelled (void **state)
     rig_forget (&rig);
     dn_msg_t beat = {.kind = DN_MSG_BEAT, .u.beat = {.epoch = 5, .mark = 9}};
     dn_session_input (rig.session, rig.now_ms, &beat, rig.fx);
-    uint8_t bytes[2000];
-    dn_msg_t decoded;
+    uint8_t   bytes[2000];
+    dn_msg_t  decoded;
     ptrdiff_t n = dn_msg_encode (&rig.fx->row[0].msg, bytes, sizeof bytes);
     assert_int_equal (dn_msg_decode (&decoded, C2M, bytes, (size_t) n), 0);
     dn_row_open_t row;
@@ -379,7 +380,7 @@ manager_of_another_version_ends_calls_with_both_versions_named (void **state)
     assert_non_null (strstr (rig_text (&rig, call), "DENIM/1.0"));
     assert_int_equal (rig_find (&rig, DN_FX_ANSWER, DN_MSG_NONE, 0)->reason, DENIM_REASON_VERSION);
     assert_int_equal (rig_count (&rig, DN_FX_FRESH, DN_MSG_NONE), 1);
-    rig_submit (&rig, "m", 0);          /* the next call looks again */
+    rig_submit (&rig, "m", 0); /* the next call looks again */
     assert_int_equal (rig_count (&rig, DN_FX_FRESH, DN_MSG_NONE), 2);
     rig_close (&rig);
 }
@@ -455,7 +456,7 @@ closing_says_bye_and_ends_everything_however_much_it_is (void **state)
     config.window = 5000;
     rig_open (&rig, &config);
     dn_request_t request = rig_default ("m");
-    dn_handle_t handle;
+    dn_handle_t  handle;
     for (int i = 0; i < 5000; i++)
         dn_session_submit (rig.session, rig.now_ms, &request, &handle, rig.fx);
     rig_tick (&rig, 0);
