@@ -17,11 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum {
-    EXIT_USE = 64,
-    EXIT_BUG = 70,
-    EXIT_CONFIG = 78
-};
+enum { EXIT_USE = 64, EXIT_BUG = 70, EXIT_CONFIG = 78 };
 
 typedef int (main_fn) (int argc, char **argv);
 
@@ -32,7 +28,7 @@ close_others (void)
 #ifdef SYS_close_range
     syscall (SYS_close_range, DN_FD_PAGE + 1, ~0u, 0);
 #endif
-    if (fcntl (DN_FD_PAGE, F_GETFD) < 0) {      /* a zygote has no page */
+    if (fcntl (DN_FD_PAGE, F_GETFD) < 0) { /* a zygote has no page */
         int fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
         if (fd >= 0 && fd != DN_FD_PAGE) {
             dup3 (fd, DN_FD_PAGE, O_CLOEXEC);

@@ -211,13 +211,18 @@ class Catalogue:
             why = f"{module_name} has no function {name!r}"
         else:
             why = f"{module_name!r} is not served here, only {', '.join(self.services)}"
-        near = self._near(module_name, name) or difflib.get_close_matches(task, self.functions, 3, 0.6)
+        near = self._near(module_name, name if colon else task)
         return f"{why}; did you mean {' or '.join(near)}?" if near else f"{why}."
 
     def _near(self, module_name: str, name: str) -> list[str]:
-        """Tasks of that module with a name like that."""
-        module_functions = [task for task in self.functions if task.startswith(f"{module_name}:")]
-        return difflib.get_close_matches(f"{module_name}:{name}", module_functions, 3, 0.8)
+        """Tasks with a name like that: in its module, or in any if that is not served."""
+        of = module_name if any(task.startswith(f"{module_name}:") for task in self.functions) else ""
+        tasks: dict[str, str] = {}
+        for task in self.functions:
+            owner, _, own_name = task.partition(":")
+            if of in ("", owner):
+                tasks.setdefault(own_name, task)
+        return [tasks[near] for near in difflib.get_close_matches(name, tasks, 3, 0.6)]
 
 
 def _served(apps: list[str]) -> dict[str, ModuleType]:
@@ -253,35 +258,39 @@ def run_coroutine(function: Callable[..., Any], /, *args: Any, **kwargs: Any) ->
     """
     import asyncio
 
-    made = function(*args, **kwargs)
-    if not inspect.iscoroutine(made):  # what decorates it has run it
-        return made
-    wished: list[BaseException] = []
+    own: asyncio.Task[Any] | None = None
+    held: list[BaseException] = []
 
-    async def body() -> Any:
-        loop, own = asyncio.get_running_loop(), asyncio.current_task()
+    def interrupt(error: BaseException) -> BaseException | None:
+        if own is not None and (own.done() or asyncio.current_task(own.get_loop()) is own):
+            return error
+        held.append(error)
+        if own is not None:
+            own.get_loop().call_soon_threadsafe(own.cancel)
+        return None
 
-        def interrupt(error: BaseException) -> BaseException | None:
-            if own is None or asyncio.current_task(loop) is own:
-                return error
-            wished.append(error)
-            loop.call_soon_threadsafe(own.cancel)
-            return None
+    async def body(made: Any) -> Any:
+        nonlocal own
+        own = asyncio.current_task()
+        if held:  # it came while the loop was being made
+            made.close()
+            raise held[0]
+        return await made
 
+    if inspect.iscoroutinefunction(function):
         _interrupt.coroutine = interrupt
-        try:
-            return await made
-        finally:
-            _interrupt.coroutine = None
-
     try:
-        return asyncio.run(body())
+        made = function(*args, **kwargs)
+        if not inspect.iscoroutine(made):  # what decorates it has run it
+            return made
+        _interrupt.coroutine = interrupt
+        return asyncio.run(body(made))
     except asyncio.CancelledError:
-        if not wished:
+        if not held:
             raise
     finally:
-        made.close()  # it may not have begun
-    raise wished[0]
+        _interrupt.coroutine = None
+    raise held[0]
 
 
 class _Interrupt:
@@ -428,6 +437,7 @@ def _announce(opened: Channel, catalogue: Catalogue) -> None:
     )
 
 
+@functools.cache  # forks need not look again
 def _library() -> str:
     """The file of the shared libpython that this process runs in; empty when there is none."""
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:

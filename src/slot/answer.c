@@ -11,21 +11,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TEXT_MAX 1000           /* bytes of a RESULT's sentence */
+#define TEXT_MAX 1000 /* bytes of a RESULT's sentence */
 
 /*  ---- leaving ---- */
 
 static void
 flush_file (const char *name)
 {
-    PyObject *file = PySys_GetObject (name);    /* borrowed */
+    PyObject *file = PySys_GetObject (name); /* borrowed */
     if (!file || file == Py_None)
         return;
-    Py_INCREF (file);           /* its flush may put another in its place */
+    Py_INCREF (file); /* its flush may put another in its place */
     PyObject *rc = PyObject_CallMethod (file, "flush", NULL);
     Py_XDECREF (rc);
     Py_DECREF (file);
-    PyErr_Clear ();             /* nobody reads it any more, or it is no file: the task's own affair */
+    PyErr_Clear (); /* nobody reads it any more, or it is no file: the task's own affair */
 }
 
 void
@@ -43,8 +43,8 @@ enter (dn_lane_t *self)
 {
     if (dn_outbox_try_enter (&self->outbox))
         return;
-    Py_BEGIN_ALLOW_THREADS      /* another thread sends, and may need Python's lock to end */
-    dn_outbox_enter (&self->outbox);
+    Py_BEGIN_ALLOW_THREADS /* another thread sends, and may need Python's lock to end */
+        dn_outbox_enter (&self->outbox);
     Py_END_ALLOW_THREADS
 }
 
@@ -54,8 +54,7 @@ send_waiting (dn_lane_t *self)
 {
     int rc = dn_outbox_send (&self->outbox, MSG_DONTWAIT);
     if (rc < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-        Py_BEGIN_ALLOW_THREADS
-        rc = dn_outbox_send (&self->outbox, 0);
+        Py_BEGIN_ALLOW_THREADS rc = dn_outbox_send (&self->outbox, 0);
         Py_END_ALLOW_THREADS
     }
     if (rc < 0)
@@ -71,21 +70,18 @@ put (dn_lane_t *self, dn_packet_t *packet, const void *header, const struct iove
     send_waiting (self);
     if (dn_outbox_put (&self->outbox, packet, header, frames))
         return;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS
-    rc = dn_outbox_send_large (&self->outbox, packet, header, frames);
-    Py_END_ALLOW_THREADS
-    if (rc < 0)
-        dn_lane_leave (DN_EXIT_EOF);
+    int                    rc;
+    Py_BEGIN_ALLOW_THREADS rc = dn_outbox_send_large (&self->outbox, packet, header, frames);
+    Py_END_ALLOW_THREADS if (rc < 0) dn_lane_leave (DN_EXIT_EOF);
 }
 
 int
 dn_lane_say (dn_lane_t *self, const dn_msg_t *msg, const struct iovec *payload)
 {
-    size_t room_bytes = DN_HEADER_SMALL;
-    uint8_t small[DN_HEADER_SMALL];
+    size_t   room_bytes = DN_HEADER_SMALL;
+    uint8_t  small[DN_HEADER_SMALL];
     uint8_t *header = small;
-    if (msg->kind == DN_MSG_READY) {    /* the one with a list */
+    if (msg->kind == DN_MSG_READY) { /* the one with a list */
         room_bytes += msg->u.ready.services.rows_bytes + 2 * 1000u;
         header = PyMem_Malloc (room_bytes);
         if (!header) {
@@ -94,7 +90,7 @@ dn_lane_say (dn_lane_t *self, const dn_msg_t *msg, const struct iovec *payload)
         }
     }
     dn_packet_t packet = {.frames = payload ? 1 : 0};
-    ptrdiff_t header_bytes = dn_msg_encode (msg, header, room_bytes);
+    ptrdiff_t   header_bytes = dn_msg_encode (msg, header, room_bytes);
     if (header_bytes < 0) {
         PyErr_SetString (PyExc_ValueError, dn_wire_strerror ((int) header_bytes));
     } else {
@@ -114,7 +110,7 @@ dn_lane_flush (dn_lane_t *self)
 {
     if (dn_outbox_waiting (&self->outbox) == 0)
         return;
-    flush_file ("stdout");      /* a task's last words come before its result */
+    flush_file ("stdout"); /* a task's last words come before its result */
     enter (self);
     send_waiting (self);
     dn_outbox_leave (&self->outbox);
@@ -137,7 +133,7 @@ put_result (dn_lane_t *self, uint8_t outcome, uint8_t codec, dn_str_t text,
     msg.u.result.run_us = self->hand.run_us;
     msg.u.result.text = text;
 
-    uint8_t header[DN_HEADER_SMALL];
+    uint8_t     header[DN_HEADER_SMALL];
     dn_packet_t packet = {.frames = frames_count};
     packet.header_bytes = (uint32_t) dn_msg_encode (&msg, header, sizeof header);
     enter (self);
@@ -169,7 +165,7 @@ static dn_str_t
 text_of (PyObject *text, PyObject **holder)
 {
     *holder = PyUnicode_AsEncodedString (text, "utf-8", "replace");
-    char *bytes;
+    char      *bytes;
     Py_ssize_t n;
     if (!*holder || PyBytes_AsStringAndSize (*holder, &bytes, &n) < 0)
         return (dn_str_t){"", 0};
@@ -193,7 +189,7 @@ open_frames (PyObject *frames, Py_buffer *views, struct iovec *parts, unsigned *
     }
     for (*count = 0; *count < (unsigned) n; ++*count) {
         Py_buffer *view = &views[*count];
-        PyObject *frame = PyList_GetItem (frames, (Py_ssize_t) *count);
+        PyObject  *frame = PyList_GetItem (frames, (Py_ssize_t) *count);
         if (!frame || PyObject_GetBuffer (frame, view, PyBUF_SIMPLE) < 0)
             return -1;
         parts[*count] = (struct iovec){view->buf, (size_t) view->len};
@@ -205,20 +201,21 @@ open_frames (PyObject *frames, Py_buffer *views, struct iovec *parts, unsigned *
 static int
 answer (dn_lane_t *self, PyObject *returned)
 {
-    int outcome, codec;
+    int       outcome, codec;
     PyObject *frames, *text, *holder = NULL;
     if (!PyArg_ParseTuple (returned, "iiOU", &outcome, &codec, &frames, &text))
         return -1;
 
-    Py_buffer views[DN_FRAMES_MAX];
+    Py_buffer    views[DN_FRAMES_MAX];
     struct iovec parts[DN_FRAMES_MAX];
-    uint64_t payload_bytes = 0;
-    unsigned count = 0;
-    int rc = open_frames (frames, views, parts, &count, &payload_bytes);
+    uint64_t     payload_bytes = 0;
+    unsigned     count = 0;
+    int          rc = open_frames (frames, views, parts, &count, &payload_bytes);
     if (rc == 0 && self->payload_max && payload_bytes > self->payload_max)
         answer_too_large (self, payload_bytes);
     else if (rc == 0)
-        put_result (self, (uint8_t) outcome, (uint8_t) codec, text_of (text, &holder), parts, count);
+        put_result (self, (uint8_t) outcome, (uint8_t) codec, text_of (text, &holder), parts,
+                    count);
     while (count-- > 0)
         PyBuffer_Release (&views[count]);
     Py_XDECREF (holder);
@@ -232,5 +229,5 @@ dn_lane_answer (dn_lane_t *self, PyObject *returned)
         return;
     PyErr_WriteUnraisable (self->run);
     dn_lane_answer_text (self, DENIM_EXCEPTION,
-                            "the task ended, but the slot could not report how: see the worker's log");
+                         "the task ended, but the slot could not report how: see the worker's log");
 }

@@ -17,7 +17,7 @@ bool
 dn_birth_follow (pid_t parent)
 {
     prctl (PR_SET_PDEATHSIG, SIGKILL);
-    return getppid () == parent;        /* asked after: it may have died in between */
+    return getppid () == parent; /* asked after: it may have died in between */
 }
 
 void
@@ -32,15 +32,15 @@ dn_birth_offer_to_oom (void)
 {
     int fd = open ("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
     if (fd < 0)
-        return;                 /* no /proc: then the kernel decides as it likes */
+        return; /* no /proc: then the kernel decides as it likes */
 
     char text[16] = "";
-    int score = 0;
+    int  score = 0;
     if (read (fd, text, sizeof text - 1) > 0)
         sscanf (text, "%d", &score);
     int n = snprintf (text, sizeof text, "%d", DN_OOM_SCORE);
     if (score < DN_OOM_SCORE && lseek (fd, 0, SEEK_SET) == 0)
-        score = (int) write (fd, text, (size_t) n);     /* raising needs no rights */
+        score = (int) write (fd, text, (size_t) n); /* raising needs no rights */
     close (fd);
 }
 
@@ -63,12 +63,13 @@ int
 dn_birth_adopt (const int given[3])
 {
     for (int i = 0; i < 3; i++)
-        if (given[i] <= DN_FD_PAGE) {   /* these numbers are taken in a zygote */
+        if (given[i] <= DN_FD_PAGE) { /* these numbers are taken in a zygote */
             errno = EBADF;
             return -1;
         }
-    if (dup3 (given[0], DN_FD_CHANNEL, O_CLOEXEC) < 0 || dup3 (given[1], DN_FD_PAGE, O_CLOEXEC) < 0
-        || dup2 (given[2], STDOUT_FILENO) < 0 || dup2 (given[2], STDERR_FILENO) < 0)
+    if (dup3 (given[0], DN_FD_CHANNEL, O_CLOEXEC) < 0 ||
+        dup3 (given[1], DN_FD_PAGE, O_CLOEXEC) < 0 || dup2 (given[2], STDOUT_FILENO) < 0 ||
+        dup2 (given[2], STDERR_FILENO) < 0)
         return -1;
     for (int i = 0; i < 3; i++)
         close (given[i]);

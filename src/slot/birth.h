@@ -13,7 +13,7 @@
 
 #include <sys/types.h>
 
-#define DN_OOM_SCORE 500        /* of a slot: the kernel takes one before it takes the supervisor */
+#define DN_OOM_SCORE 500 /* of a slot: the kernel takes one before it takes the supervisor */
 
 /*  Die with the parent (SIGKILL). False: `parent` is gone already, so the signal will never come. */
 bool dn_birth_follow (pid_t parent);

@@ -8,6 +8,9 @@
  *  have returned. What comes while the task's arguments are still being read waits for its function.
  *  SIGUSR1 without such a value does nothing.
  *
+ *  A signal that arrives after Python has looked and before the system call in which the task then waits
+ *  would end neither: so it is repeated by a timer until it is taken or the function has returned.
+ *
  *  Owns: the disposition of SIGUSR1, from dn_guard_install on; the number of the task in hand.
  *  Must never know: which exception is raised.
  *
@@ -21,23 +24,25 @@
 
 #include "wire/heritage.h"
 
+#define DN_GUARD_AGAIN_MS 10 /* between two repetitions */
+
 #ifndef DN_SOFT_CANCEL
-#define DN_SOFT_CANCEL 0x80000000u      /* in the value of the signal: a cancel */
+#define DN_SOFT_CANCEL 0x80000000u /* in the value of the signal: a cancel */
 #endif
 
 /*  What is wished of a task. */
 typedef enum {
     DN_WISH_NONE = 0,
-    DN_WISH_LIMIT,              /* its soft limit has passed */
-    DN_WISH_CANCEL              /* its caller wants it to end */
+    DN_WISH_LIMIT, /* its soft limit has passed */
+    DN_WISH_CANCEL /* its caller wants it to end */
 } dn_wish_t;
 
 /*  Until the guard is installed, and after it has been removed: SIGUSR1 does nothing. */
 void dn_guard_ignore (void);
 
 /*  Take over SIGUSR1; Python's own handler for it must be set before (signal.signal), else it is never
- *  called. `trip` makes Python call it: async-signal-safe. 0, or -1 with errno. */
-int dn_guard_install (void (*trip) (int signo));
+ *  called. `call_python` makes Python call it: async-signal-safe. 0, or -1 with errno. */
+int dn_guard_install (void (*call_python) (int signo));
 
 /*  The task `number` is in hand from here: what is meant for another is void. Its function runs between
  *  arm and disarm, and only there is anything taken; after disarm all that comes for it is void. */

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define BATCH_MIN (DN_INBOX_BYTES / 4)  /* room below this is made larger before a read */
+#define BATCH_MIN (DN_INBOX_BYTES / 4) /* room below this is made larger before a read */
 
-_Static_assert (DN_INBOX_WHOLE + BATCH_MIN <= DN_INBOX_BYTES, "a whole packet finds room");
-_Static_assert (DN_LEAD_MAX + DN_INBOX_HEADER_MAX <= DN_INBOX_WHOLE, "a header finds room");
+_Static_assert(DN_INBOX_WHOLE + BATCH_MIN <= DN_INBOX_BYTES, "a whole packet finds room");
+_Static_assert(DN_LEAD_MAX + DN_INBOX_HEADER_MAX <= DN_INBOX_WHOLE, "a header finds room");
 
 int
 dn_inbox_init (dn_inbox_t *self, int fd, uint64_t body_max)
@@ -31,17 +31,17 @@ dn_inbox_close (dn_inbox_t *self)
 int
 dn_inbox_next (dn_inbox_t *self, dn_packet_t *packet, const uint8_t **header)
 {
-    size_t arrived = self->end - self->begin;
+    size_t         arrived = self->end - self->begin;
     const uint8_t *at = self->bytes + self->begin;
-    int rc = dn_packet_parse (packet, at, arrived, self->body_max);
+    int            rc = dn_packet_parse (packet, at, arrived, self->body_max);
     if (rc <= 0)
         return rc;
     if (packet->header_bytes > DN_INBOX_HEADER_MAX)
         return DN_WIRE_LONG;
 
     uint64_t packet_bytes = packet->lead_bytes + packet->body_bytes;
-    uint64_t needed = packet_bytes <= DN_INBOX_WHOLE ? packet_bytes
-                                                     : packet->lead_bytes + packet->header_bytes;
+    uint64_t needed =
+        packet_bytes <= DN_INBOX_WHOLE ? packet_bytes : packet->lead_bytes + packet->header_bytes;
     if (arrived < needed)
         return 0;
     *header = at + packet->lead_bytes;
@@ -82,7 +82,7 @@ int
 dn_inbox_take (dn_inbox_t *self, void *to, uint64_t bytes)
 {
     uint64_t arrived = self->end - self->begin;
-    size_t here = (size_t) (bytes < arrived ? bytes : arrived);
+    size_t   here = (size_t) (bytes < arrived ? bytes : arrived);
     if (to && here)
         memcpy (to, self->bytes + self->begin, here);
     self->begin += here;
@@ -90,7 +90,7 @@ dn_inbox_take (dn_inbox_t *self, void *to, uint64_t bytes)
     if (to)
         return recv_all (self->fd, (uint8_t *) to + here, bytes);
 
-    while (bytes) {             /* all that was in the buffer is used up: it is free for the rest */
+    while (bytes) { /* all that was in the buffer is used up: it is free for the rest */
         uint64_t part = bytes < DN_INBOX_BYTES ? bytes : DN_INBOX_BYTES;
         self->begin = self->end = 0;
         if (recv_all (self->fd, self->bytes, part) < 0)
@@ -123,9 +123,9 @@ dn_inbox_filled (dn_inbox_t *self, size_t bytes)
 ssize_t
 dn_inbox_fill (dn_inbox_t *self, int flags)
 {
-    size_t room_bytes;
+    size_t   room_bytes;
     uint8_t *room = dn_inbox_room (self, &room_bytes);
-    ssize_t n = recv (self->fd, room, room_bytes, flags);
+    ssize_t  n = recv (self->fd, room, room_bytes, flags);
     if (n > 0)
         dn_inbox_filled (self, (size_t) n);
     return n;

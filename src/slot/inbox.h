@@ -16,20 +16,20 @@
 
 #include <sys/types.h>
 
-#define DN_INBOX_BYTES (256 * 1024)     /* of the buffer: a batch is at most this */
-#define DN_INBOX_WHOLE (64 * 1024)      /* a packet up to this is shown whole */
-#define DN_INBOX_HEADER_MAX 8192        /* of a header that a worker sends to a slot */
+#define DN_INBOX_BYTES      (256 * 1024) /* of the buffer: a batch is at most this */
+#define DN_INBOX_WHOLE      (64 * 1024)  /* a packet up to this is shown whole */
+#define DN_INBOX_HEADER_MAX 8192         /* of a header that a worker sends to a slot */
 
 typedef struct {
-    int fd;
+    int      fd;
     uint8_t *bytes;
-    size_t begin;               /* bytes before this one have been taken */
-    size_t end;                 /* bytes from here on are free */
-    uint64_t body_max;          /* a packet with a larger body is refused */
+    size_t   begin;    /* bytes before this one have been taken */
+    size_t   end;      /* bytes from here on are free */
+    uint64_t body_max; /* a packet with a larger body is refused */
 } dn_inbox_t;
 
 /*  0, or -1 without memory. `body_max` bounds header and payload of one packet. */
-int dn_inbox_init (dn_inbox_t *self, int fd, uint64_t body_max);
+int  dn_inbox_init (dn_inbox_t *self, int fd, uint64_t body_max);
 void dn_inbox_close (dn_inbox_t *self);
 
 /*  Show the next packet without taking it. 1: it is there (the frames of a large one may be under
@@ -53,6 +53,6 @@ ssize_t dn_inbox_fill (dn_inbox_t *self, int flags);
 /*  The same for a reader of its own: lends the free space, *room_bytes of it, then is told how much
  *  was used. */
 uint8_t *dn_inbox_room (dn_inbox_t *self, size_t *room_bytes);
-void dn_inbox_filled (dn_inbox_t *self, size_t bytes);
+void     dn_inbox_filled (dn_inbox_t *self, size_t bytes);
 
 #endif

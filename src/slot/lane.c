@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define ROW_MAX 160             /* bytes of an encoded service */
+#define ROW_MAX 160 /* bytes of an encoded service */
 
 static dn_lane_t *
 cast (PyObject *self)
@@ -24,16 +24,16 @@ cast (PyObject *self)
 static PyObject *
 channel_new (PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"payload_max", "has_page", NULL};
+    static char       *names[] = {"payload_max", "has_page", NULL};
     unsigned long long payload_max = 0;
-    int has_page = 1;
+    int                has_page = 1;
     if (!PyArg_ParseTupleAndKeywords (args, kwargs, "|Kp", names, &payload_max, &has_page))
         return NULL;
     PyObject *object = PyType_GenericAlloc (type, 0);
     if (!object)
         return NULL;
     dn_lane_t *self = cast (object);
-    uint64_t body_max = payload_max ? payload_max + DN_HEADER_MAX : UINT64_MAX;
+    uint64_t   body_max = payload_max ? payload_max + DN_HEADER_MAX : UINT64_MAX;
     self->payload_max = payload_max;
     self->outbox.fd = -1;
     if (has_page && !(self->page = dn_birth_map_page ())) {
@@ -41,8 +41,8 @@ channel_new (PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_DECREF (object);
         return NULL;
     }
-    if (dn_inbox_init (&self->inbox, DN_FD_CHANNEL, body_max) < 0
-        || dn_outbox_init (&self->outbox, DN_FD_CHANNEL) < 0 || dn_names_init (&self->names) < 0) {
+    if (dn_inbox_init (&self->inbox, DN_FD_CHANNEL, body_max) < 0 ||
+        dn_outbox_init (&self->outbox, DN_FD_CHANNEL) < 0 || dn_names_init (&self->names) < 0) {
         Py_DECREF (object);
         return PyErr_NoMemory ();
     }
@@ -52,7 +52,7 @@ channel_new (PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static void
 channel_dealloc (PyObject *object)
 {
-    dn_lane_t *self = cast (object);
+    dn_lane_t    *self = cast (object);
     PyTypeObject *type = Py_TYPE (object);
     dn_inbox_close (&self->inbox);
     if (self->outbox.fd >= 0)
@@ -79,12 +79,12 @@ encode_services (PyObject *services, dn_rows_t *rows)
         return -1;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        Py_ssize_t name_bytes;
+        Py_ssize_t  name_bytes;
         const char *name = PyUnicode_AsUTF8AndSize (PyList_GetItem (services, i), &name_bytes);
         if (!name)
             return -1;
         dn_row_service_t row = {dn_str (name)};
-        int rc = dn_rows_put (rows, DN_ROW_SERVICE, &row);
+        int              rc = dn_rows_put (rows, DN_ROW_SERVICE, &row);
         if (rc < 0) {
             PyErr_Format (PyExc_ValueError, "%.200s: %s", name, dn_wire_strerror (rc));
             return -1;
@@ -98,12 +98,12 @@ static PyObject *
 channel_ready (PyObject *self, PyObject *args)
 {
     unsigned int threads;
-    const char *python, *executable, *library;
-    PyObject *services;
+    const char  *python, *executable, *library;
+    PyObject    *services;
     if (!PyArg_ParseTuple (args, "IsssO", &threads, &python, &executable, &library, &services))
         return NULL;
     dn_rows_t rows = {0};
-    int rc = encode_services (services, &rows);
+    int       rc = encode_services (services, &rows);
     if (rc == 0) {
         dn_msg_t msg = {.kind = DN_MSG_READY};
         msg.u.ready.pid = (uint32_t) getpid ();
@@ -145,10 +145,10 @@ has_task (const dn_lane_t *self)
 static void
 say_progress (dn_lane_t *self, const dn_msg_t *msg)
 {
-    uint8_t header[DN_HEADER_SMALL];
+    uint8_t     header[DN_HEADER_SMALL];
     dn_packet_t packet = {.header_bytes = (uint32_t) dn_msg_encode (msg, header, sizeof header)};
     if (!dn_outbox_try_enter (&self->outbox))
-        return;                 /* another thread is sending: the next one will say more */
+        return; /* another thread is sending: the next one will say more */
     dn_outbox_put_loose (&self->outbox, &packet, header);
     dn_outbox_defer (&self->outbox, DN_PROGRESS_MS);
     dn_outbox_leave (&self->outbox);
@@ -159,9 +159,9 @@ say_progress (dn_lane_t *self, const dn_msg_t *msg)
 static PyObject *
 channel_progress (PyObject *object, PyObject *args)
 {
-    dn_lane_t *self = cast (object);
+    dn_lane_t         *self = cast (object);
     unsigned long long done, total;
-    const char *text;
+    const char        *text;
     if (!PyArg_ParseTuple (args, "KKs", &done, &total, &text))
         return NULL;
     if (!has_task (self))
@@ -191,7 +191,7 @@ static PyObject *
 say_wait (PyObject *object, dn_kind_t kind)
 {
     dn_lane_t *self = cast (object);
-    dn_msg_t msg = {.kind = kind};
+    dn_msg_t   msg = {.kind = kind};
     if (!has_task (self))
         Py_RETURN_NONE;
     if (kind == DN_MSG_LEND)
@@ -262,7 +262,7 @@ static PyObject *
 channel_serve (PyObject *object, PyObject *args)
 {
     dn_lane_t *self = cast (object);
-    PyObject *run, *interrupt;
+    PyObject  *run, *interrupt;
     if (!PyArg_ParseTuple (args, "OO", &run, &interrupt))
         return NULL;
     Py_INCREF (interrupt);
@@ -277,7 +277,7 @@ channel_zygote (PyObject *object, PyObject *ignored)
 {
     (void) ignored;
     dn_lane_t *self = cast (object);
-    uint32_t slot;
+    uint32_t   slot;
     switch (dn_zygote_run (&self->inbox, &self->outbox, &slot)) {
     case DN_ZYGOTE_CHILD: return PyLong_FromUnsignedLong (slot);
     case DN_ZYGOTE_ERROR: return NULL;

@@ -19,43 +19,42 @@
 #include "slot/outbox.h"
 #include "wire/heritage.h"
 
-#define DN_WAITED_US 1000       /* results that have waited so long are sent before the next task */
-#define DN_LATE_MS 2            /* and after so long the timer sends them while it runs */
-#define DN_PROGRESS_MS 50       /* between two PROGRESS of a slot; what was said last counts */
+#define DN_WAITED_US   1000 /* results that have waited so long are sent before the next task */
+#define DN_LATE_MS     2    /* and after so long the timer sends them while it runs */
+#define DN_PROGRESS_MS 50   /* between two PROGRESS of a slot; what was said last counts */
 
 /*  Exit codes of a slot. */
 enum {
-    DN_EXIT_EOF = 0,            /* the supervisor is gone: nobody is there to be told */
-    DN_EXIT_STRAY = 70          /* what came is no packet, or a child of a task came back to the loop */
+    DN_EXIT_EOF = 0,   /* the supervisor is gone: nobody is there to be told */
+    DN_EXIT_STRAY = 70 /* what came is no packet, or a child of a task came back to the loop */
 };
 
 /*  The task in hand. */
 typedef struct {
-    bool open;                  /* there is one */
-    bool started;               /* its function was called */
+    bool         open;    /* there is one */
+    bool         started; /* its function was called */
     dn_session_t session;
-    uint64_t seq;
-    uint16_t attempt;
-    uint8_t depth;
-    uint8_t priority;
-    uint32_t run_us;            /* of its function */
-    dn_wish_t wish;             /* that was raised in it */
+    uint64_t     seq;
+    uint16_t     attempt;
+    uint8_t      depth;
+    uint8_t      priority;
+    uint32_t     run_us; /* of its function */
+    dn_wish_t    wish;   /* that was raised in it */
 } dn_hand_t;
 
 typedef struct {
-    PyObject_HEAD
-    dn_inbox_t inbox;
-    dn_outbox_t outbox;
-    dn_names_t names;
-    dn_page_t *page;            /* borrowed from the process; NULL: every task may start */
-    uint64_t payload_max;       /* bytes of all payload frames of one message */
-    dn_hand_t hand;
-    int64_t oldest_us;          /* when the oldest result that waits was put; monotonic */
-    int64_t progress_us;        /* when PROGRESS was sent last */
-    PyObject *run;              /* owned: denim._slot's run, while serving */
-    PyObject *interrupt;        /* owned, while serving: gives what to raise for a wish, or None */
-    bool serving;
-    bool lost_by_fork;          /* this is a child that a task forked: the channel is not its own */
+    PyObject_HEAD dn_inbox_t inbox;
+    dn_outbox_t              outbox;
+    dn_names_t               names;
+    dn_page_t               *page; /* borrowed from the process; NULL: every task may start */
+    uint64_t                 payload_max; /* bytes of all payload frames of one message */
+    dn_hand_t                hand;
+    int64_t                  oldest_us;   /* when the oldest result that waits was put; monotonic */
+    int64_t                  progress_us; /* when PROGRESS was sent last */
+    PyObject                *run;         /* owned: denim._slot's run, while serving */
+    PyObject *interrupt; /* owned, while serving: gives what to raise for a wish, or None */
+    bool      serving;
+    bool      lost_by_fork; /* this is a child that a task forked: the channel is not its own */
 } dn_lane_t;
 
 /*  Monotonic. */

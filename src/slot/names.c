@@ -6,8 +6,8 @@
 
 #include <stdlib.h>
 
-#define USED_MAX (DN_NAMES_MAX / 4 * 3)
-#define MEAN_PARTS 8            /* the newest run counts as one of them */
+#define USED_MAX   (DN_NAMES_MAX / 4 * 3)
+#define MEAN_PARTS 8 /* the newest run counts as one of them */
 
 int
 dn_names_init (dn_names_t *self)
@@ -31,7 +31,7 @@ dn_names_close (dn_names_t *self)
 static uint32_t
 hash_of (dn_str_t name)
 {
-    uint32_t hash = 2166136261u;        /* FNV-1a; only names that exist are kept, so none is forged */
+    uint32_t hash = 2166136261u; /* FNV-1a; only names that exist are kept, so none is forged */
     for (size_t i = 0; i < name.len; i++)
         hash = (hash ^ (uint8_t) name.ptr[i]) * 16777619u;
     return hash;
@@ -43,9 +43,8 @@ probe (dn_names_t *self, dn_str_t name, uint32_t hash)
 {
     for (uint32_t i = hash;; i++) {
         dn_name_t *row = &self->rows[i % DN_NAMES_MAX];
-        if (!row->text
-            || (row->hash == hash && row->name_bytes == name.len
-                && memcmp (row->bytes, name.ptr, name.len) == 0))
+        if (!row->text || (row->hash == hash && row->name_bytes == name.len &&
+                           memcmp (row->bytes, name.ptr, name.len) == 0))
             return row;
     }
 }
@@ -62,7 +61,7 @@ dn_names_add (dn_names_t *self, dn_str_t name, PyObject *text)
 {
     if (self->used == USED_MAX)
         return NULL;
-    uint32_t hash = hash_of (name);
+    uint32_t   hash = hash_of (name);
     dn_name_t *row = probe (self, name, hash);
     if (row->text)
         return row;

@@ -15,25 +15,25 @@
 
 #include "wire/wire.h"
 
-#define DN_NAMES_MAX 1024       /* rows; a power of 2, of which three quarters are used */
-#define DN_SHORT_US 1000        /* a task below this is short */
+#define DN_NAMES_MAX 1024 /* rows; a power of 2, of which three quarters are used */
+#define DN_SHORT_US  1000 /* a task below this is short */
 
 typedef struct {
-    PyObject *text;             /* owned str; NULL: the row is free */
-    char *bytes;                /* owned: the name as it comes */
-    uint32_t hash;
-    uint16_t name_bytes;
-    bool measured;              /* it has run */
-    int64_t mean_us;            /* decaying, of the whole way of a task through the slot */
+    PyObject *text;  /* owned str; NULL: the row is free */
+    char     *bytes; /* owned: the name as it comes */
+    uint32_t  hash;
+    uint16_t  name_bytes;
+    bool      measured; /* it has run */
+    int64_t   mean_us;  /* decaying, of the whole way of a task through the slot */
 } dn_name_t;
 
 typedef struct {
-    dn_name_t *rows;            /* owned, DN_NAMES_MAX */
-    unsigned used;
+    dn_name_t *rows; /* owned, DN_NAMES_MAX */
+    unsigned   used;
 } dn_names_t;
 
 /*  0, or -1 without memory. */
-int dn_names_init (dn_names_t *self);
+int  dn_names_init (dn_names_t *self);
 void dn_names_close (dn_names_t *self);
 
 /*  The row of a name; NULL when it is not kept. Lent until the table is closed. */

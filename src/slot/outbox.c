@@ -15,9 +15,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LATE_SIGNAL SIGRTMAX            /* restarts system calls: a task in C is not disturbed */
+#define LATE_SIGNAL SIGRTMAX /* restarts system calls: a task in C is not disturbed */
 
-#define RETRY_MS 2                      /* when the other side had no room */
+#define RETRY_MS 2 /* when the other side had no room */
 
 /*  The one that is watched. A signal handler gets no argument that would outlive a careless owner. */
 static _Atomic (dn_outbox_t *) watched;
@@ -55,7 +55,7 @@ static void
 on_late (int signo)
 {
     (void) signo;
-    int saved = errno;
+    int          saved = errno;
     dn_outbox_t *self = atomic_load (&watched);
     if (self) {
         atomic_store (&self->late_ms, 0);
@@ -76,8 +76,8 @@ dn_outbox_watch (dn_outbox_t *self)
     sigemptyset (&action.sa_mask);
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = LATE_SIGNAL};
     event._sigev_un._tid = (pid_t) syscall (SYS_gettid);
-    if (sigaction (LATE_SIGNAL, &action, NULL) < 0
-        || timer_create (CLOCK_MONOTONIC, &event, &self->late_timer) < 0)
+    if (sigaction (LATE_SIGNAL, &action, NULL) < 0 ||
+        timer_create (CLOCK_MONOTONIC, &event, &self->late_timer) < 0)
         return -1;
     self->watched = true;
     atomic_store (&watched, self);
@@ -145,8 +145,8 @@ dn_outbox_put (dn_outbox_t *self, dn_packet_t *packet, const void *header,
         packet->frame_bytes[i] = frames[i].iov_len;
         packet_bytes += frames[i].iov_len;
     }
-    if (packet_bytes > DN_OUTBOX_SMALL
-        || packet_bytes > DN_OUTBOX_FULL + DN_OUTBOX_SMALL - self->end)
+    if (packet_bytes > DN_OUTBOX_SMALL ||
+        packet_bytes > DN_OUTBOX_FULL + DN_OUTBOX_SMALL - self->end)
         return false;
 
     uint8_t *at = self->bytes + self->end;
@@ -193,8 +193,8 @@ int
 dn_outbox_send (dn_outbox_t *self, int flags)
 {
     size_t sent_bytes;
-    int rc = send_all (self->fd, self->bytes + self->begin, self->end - self->begin, flags,
-                       &sent_bytes);
+    int    rc =
+        send_all (self->fd, self->bytes + self->begin, self->end - self->begin, flags, &sent_bytes);
     self->begin += sent_bytes;
     if (rc == 0)
         self->begin = self->end = self->loose_end = 0;
@@ -210,8 +210,8 @@ dn_outbox_send_large (dn_outbox_t *self, dn_packet_t *packet, const void *header
         packet->frame_bytes[i] = frames[i].iov_len;
     size_t sent_bytes;
     size_t lead_bytes = dn_packet_lead (packet, lead);
-    if (send_all (self->fd, lead, lead_bytes, 0, &sent_bytes) < 0
-        || send_all (self->fd, header, packet->header_bytes, 0, &sent_bytes) < 0)
+    if (send_all (self->fd, lead, lead_bytes, 0, &sent_bytes) < 0 ||
+        send_all (self->fd, header, packet->header_bytes, 0, &sent_bytes) < 0)
         return -1;
     for (unsigned i = 0; i < packet->frames; i++)
         if (send_all (self->fd, frames[i].iov_base, frames[i].iov_len, 0, &sent_bytes) < 0)

@@ -21,30 +21,31 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#define DN_OUTBOX_FULL (64 * 1024)      /* bytes after which the owner sends */
-#define DN_OUTBOX_SMALL (32 * 1024)     /* a packet up to this is gathered, a larger one sent by itself */
+#define DN_OUTBOX_FULL (64 * 1024) /* bytes after which the owner sends */
+#define DN_OUTBOX_SMALL                                                                            \
+    (32 * 1024) /* a packet up to this is gathered, a larger one sent by itself */
 
 typedef struct {
-    int fd;
-    uint8_t *bytes;
-    size_t begin;               /* bytes before this one are sent */
-    size_t end;                 /* bytes from here on are free; begin == end: nothing waits */
-    size_t loose;               /* where the last packet begins, when a later one may replace it */
-    size_t loose_end;           /* and where it ends; 0: there is none */
-    pthread_mutex_t mutex;      /* between threads */
-    atomic_bool busy;           /* between threads and the timer's handler */
-    atomic_int late_ms;         /* the timer runs, and was set to this; 0: it does not */
-    bool watched;               /* there is a timer */
-    timer_t late_timer;
+    int             fd;
+    uint8_t        *bytes;
+    size_t          begin;     /* bytes before this one are sent */
+    size_t          end;       /* bytes from here on are free; begin == end: nothing waits */
+    size_t          loose;     /* where the last packet begins, when a later one may replace it */
+    size_t          loose_end; /* and where it ends; 0: there is none */
+    pthread_mutex_t mutex;     /* between threads */
+    atomic_bool     busy;      /* between threads and the timer's handler */
+    atomic_int      late_ms;   /* the timer runs, and was set to this; 0: it does not */
+    bool            watched;   /* there is a timer */
+    timer_t         late_timer;
 } dn_outbox_t;
 
 /*  0, or -1 without memory. */
-int dn_outbox_init (dn_outbox_t *self, int fd);
+int  dn_outbox_init (dn_outbox_t *self, int fd);
 void dn_outbox_close (dn_outbox_t *self);
 
 /*  Make the timer, whose signal comes to the calling thread. One outbox of a process is watched at a
  *  time. 0, or -1 with errno. */
-int dn_outbox_watch (dn_outbox_t *self);
+int  dn_outbox_watch (dn_outbox_t *self);
 void dn_outbox_unwatch (dn_outbox_t *self);
 
 /*  All below this line only between these two. `try` returns false where `enter` would wait. */

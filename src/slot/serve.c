@@ -57,7 +57,7 @@ watch_forks (dn_lane_t *self)
 static void
 look_at_signals (dn_lane_t *self)
 {
-    while (PyErr_CheckSignals () < 0)   /* each ends the look, and the next goes on from there */
+    while (PyErr_CheckSignals () < 0) /* each ends the look, and the next goes on from there */
         PyErr_WriteUnraisable (self->run);
 }
 
@@ -68,8 +68,7 @@ wait_for_input (dn_lane_t *self)
     ssize_t n = dn_inbox_fill (&self->inbox, MSG_DONTWAIT);
     while (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
         look_at_signals (self);
-        Py_BEGIN_ALLOW_THREADS
-        n = dn_inbox_fill (&self->inbox, 0);
+        Py_BEGIN_ALLOW_THREADS n = dn_inbox_fill (&self->inbox, 0);
         Py_END_ALLOW_THREADS
     }
     if (n <= 0)
@@ -95,8 +94,7 @@ take (dn_lane_t *self, void *to, uint64_t bytes)
         rc = dn_inbox_take (&self->inbox, to, bytes);
     } else {
         dn_lane_flush (self);
-        Py_BEGIN_ALLOW_THREADS
-        rc = dn_inbox_take (&self->inbox, to, bytes);
+        Py_BEGIN_ALLOW_THREADS rc = dn_inbox_take (&self->inbox, to, bytes);
         Py_END_ALLOW_THREADS
     }
     if (rc < 0)
@@ -123,10 +121,10 @@ new_frame (unsigned i, uint64_t frame_bytes, char **memory)
 static PyObject *
 take_frames (dn_lane_t *self, const dn_packet_t *packet)
 {
-    uint64_t left = packet->body_bytes - packet->header_bytes;
+    uint64_t  left = packet->body_bytes - packet->header_bytes;
     PyObject *frames = PyList_New ((Py_ssize_t) packet->frames);
     for (unsigned i = 0; frames && i < packet->frames; i++) {
-        char *memory;
+        char     *memory;
         PyObject *frame = new_frame (i, packet->frame_bytes[i], &memory);
         if (!frame || PyList_SetItem (frames, (Py_ssize_t) i, frame) < 0) {
             Py_CLEAR (frames);
@@ -147,8 +145,8 @@ static bool
 open_hand (dn_lane_t *self, const dn_run_t *run, dn_submit_t *submit)
 {
     dn_msg_t inner;
-    if (dn_msg_decode (&inner, W2S, run->submit.ptr, run->submit.len) < 0
-        || inner.kind != DN_MSG_SUBMIT)
+    if (dn_msg_decode (&inner, W2S, run->submit.ptr, run->submit.len) < 0 ||
+        inner.kind != DN_MSG_SUBMIT)
         return false;
     *submit = inner.u.submit;
     self->hand = (dn_hand_t){.open = true,
@@ -187,7 +185,7 @@ call_run (dn_lane_t *self, PyObject *name, uint8_t codec, PyObject *frames)
 static void
 run_task (dn_lane_t *self, const dn_packet_t *packet, const dn_submit_t *submit)
 {
-    int64_t began_us = dn_now_us ();
+    int64_t    began_us = dn_now_us ();
     dn_name_t *name = dn_names_find (&self->names, submit->task);
     flush_before (self, name, began_us);
 
@@ -197,9 +195,9 @@ run_task (dn_lane_t *self, const dn_packet_t *packet, const dn_submit_t *submit)
         dn_lane_answer_text (self, DENIM_TOO_LARGE, "the slot has no memory for the arguments");
         return;
     }
-    PyObject *text = name ? name->text
-                          : PyUnicode_DecodeUTF8 (submit->task.ptr, submit->task.len, "replace");
-    look_at_signals (self);         /* what is pending is not for this task */
+    PyObject *text =
+        name ? name->text : PyUnicode_DecodeUTF8 (submit->task.ptr, submit->task.len, "replace");
+    look_at_signals (self); /* what is pending is not for this task */
     PyObject *returned = call_run (self, text, submit->codec, frames);
     if (self->lost_by_fork)
         leave_stray ("a child that a task had forked returned from the task, and was ended");
@@ -221,7 +219,7 @@ run_task (dn_lane_t *self, const dn_packet_t *packet, const dn_submit_t *submit)
 static bool
 handle (dn_lane_t *self, const dn_packet_t *packet, const uint8_t *header)
 {
-    dn_msg_t msg;
+    dn_msg_t    msg;
     dn_submit_t submit;
     if (dn_msg_decode (&msg, W2S, header, packet->header_bytes) < 0)
         leave_stray ("a message that does not decode came from the supervisor");
@@ -230,14 +228,14 @@ handle (dn_lane_t *self, const dn_packet_t *packet, const uint8_t *header)
     if (msg.kind == DN_MSG_RUN) {
         if (!open_hand (self, &msg.u.run, &submit))
             leave_stray ("a task that does not decode came from the supervisor");
-        if (!self->page || dn_page_claim (self->page, packet->number)) {
-            dn_guard_expect (packet->number);
+        dn_guard_expect (packet->number); /* before the supervisor can see that it is started */
+        bool claimed = !self->page || dn_page_claim (self->page, packet->number);
+        if (claimed)
             run_task (self, packet, &submit);
-            dn_guard_disarm ();
-            self->hand.open = false;
-            return true;
-        }
-        self->hand.open = false;        /* taken back: not ours, and no answer */
+        dn_guard_disarm ();
+        self->hand.open = false;
+        if (claimed)
+            return true; /* else it was taken back: not ours, and no answer */
     }
     take (self, NULL, packet->body_bytes - packet->header_bytes);
     return msg.kind != DN_MSG_STOP;
@@ -246,7 +244,7 @@ handle (dn_lane_t *self, const dn_packet_t *packet, const uint8_t *header)
 static void
 loop (dn_lane_t *self)
 {
-    dn_packet_t packet;
+    dn_packet_t    packet;
     const uint8_t *header;
     for (;;) {
         int rc = dn_inbox_next (&self->inbox, &packet, &header);
@@ -277,9 +275,8 @@ install_guard (dn_lane_t *self)
 {
     PyObject *signals = PyImport_ImportModule ("signal");
     PyObject *method = PyObject_GetAttrString ((PyObject *) self, "_on_signal");
-    PyObject *rc = signals && method
-                       ? PyObject_CallMethod (signals, "signal", "iO", SIGUSR1, method)
-                       : NULL;
+    PyObject *rc =
+        signals && method ? PyObject_CallMethod (signals, "signal", "iO", SIGUSR1, method) : NULL;
     Py_XDECREF (signals);
     Py_XDECREF (method);
     if (!rc)
@@ -320,7 +317,7 @@ dn_lane_on_signal (dn_lane_t *self, PyObject *args)
         Py_RETURN_NONE;
     self->hand.wish = wish;
     PyObject *error = PyObject_CallFunction (self->interrupt, "i", (int) wish);
-    if (error && error != Py_None) {    /* raised from here, it brings no line of ours along */
+    if (error && error != Py_None) { /* raised from here, it brings no line of ours along */
         PyErr_SetObject ((PyObject *) Py_TYPE (error), error);
         Py_CLEAR (error);
     }

@@ -16,19 +16,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SLOT_FDS 3              /* channel, page, output */
-#define FDS_MAX (16 * SLOT_FDS) /* that have come and wait for their FORK */
+#define SLOT_FDS 3               /* channel, page, output */
+#define FDS_MAX  (16 * SLOT_FDS) /* that have come and wait for their FORK */
 
 typedef struct {
-    dn_inbox_t *inbox;          /* borrowed */
-    dn_outbox_t *outbox;        /* borrowed */
-    struct pollfd *polled;      /* owned; [0] the channel, [1 + i] the pidfd of child i */
-    pid_t *pids;                /* owned; of child i */
-    nfds_t children;
-    int fds[FDS_MAX];           /* in the order in which they came */
-    unsigned fds_count;
-    pid_t self_pid;
-    struct sigaction child_action;      /* what the app made of SIGCHLD; slots have it back */
+    dn_inbox_t      *inbox;  /* borrowed */
+    dn_outbox_t     *outbox; /* borrowed */
+    struct pollfd   *polled; /* owned; [0] the channel, [1 + i] the pidfd of child i */
+    pid_t           *pids;   /* owned; of child i */
+    nfds_t           children;
+    int              fds[FDS_MAX]; /* in the order in which they came */
+    unsigned         fds_count;
+    pid_t            self_pid;
+    struct sigaction child_action; /* what the app made of SIGCHLD; slots have it back */
 } zygote_t;
 
 /*  ---- saying ---- */
@@ -36,7 +36,7 @@ typedef struct {
 static int
 say (zygote_t *self, const dn_msg_t *msg)
 {
-    uint8_t header[DN_HEADER_SMALL];
+    uint8_t     header[DN_HEADER_SMALL];
     dn_packet_t packet = {0};
     packet.header_bytes = (uint32_t) dn_msg_encode (msg, header, sizeof header);
     dn_outbox_enter (self->outbox);
@@ -68,7 +68,7 @@ us_of (struct timeval time)
 static int
 reap (zygote_t *self, nfds_t i)
 {
-    int status = 0;
+    int           status = 0;
     struct rusage usage = {0};
     while (wait4 (self->pids[i], &status, 0, &usage) < 0 && errno == EINTR)
         ;
@@ -88,7 +88,7 @@ reap (zygote_t *self, nfds_t i)
 static int
 reap_all (zygote_t *self)
 {
-    for (nfds_t i = self->children; i-- > 0;)   /* downwards: reap moves the last one to `i` */
+    for (nfds_t i = self->children; i-- > 0;) /* downwards: reap moves the last one to `i` */
         if (self->polled[1 + i].revents && reap (self, i) < 0)
             return -1;
     return 0;
@@ -123,7 +123,7 @@ static int
 fork_slot (zygote_t *self, uint32_t slot)
 {
     if (self->fds_count < SLOT_FDS)
-        return say_forked (self, slot, 0, EMFILE);      /* the kernel could not hand them over */
+        return say_forked (self, slot, 0, EMFILE); /* the kernel could not hand them over */
     if (self->children == DN_CHILDREN_MAX) {
         drop_fds (self, SLOT_FDS);
         return say_forked (self, slot, 0, EAGAIN);
@@ -133,7 +133,7 @@ fork_slot (zygote_t *self, uint32_t slot)
 
     PyOS_BeforeFork ();
     pid_t pid = fork ();
-    int error = errno;
+    int   error = errno;
     if (pid == 0) {
         memmove (self->fds, self->fds + SLOT_FDS, sizeof self->fds - sizeof given);
         self->fds_count -= SLOT_FDS;
@@ -147,7 +147,7 @@ fork_slot (zygote_t *self, uint32_t slot)
         return say_forked (self, slot, 0, error);
 
     int pidfd = (int) syscall (SYS_pidfd_open, pid, 0);
-    if (pidfd < 0) {            /* without one its end would be missed */
+    if (pidfd < 0) { /* without one its end would be missed */
         error = errno;
         kill (pid, SIGKILL);
         while (waitpid (pid, NULL, 0) < 0 && errno == EINTR)
@@ -186,11 +186,11 @@ receive (zygote_t *self)
 {
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE (FDS_MAX * sizeof (int))];
+        char           bytes[CMSG_SPACE (FDS_MAX * sizeof (int))];
     } control;
-    size_t room_bytes;
-    uint8_t *room = dn_inbox_room (self->inbox, &room_bytes);
-    struct iovec part = {room, room_bytes};
+    size_t        room_bytes;
+    uint8_t      *room = dn_inbox_room (self->inbox, &room_bytes);
+    struct iovec  part = {room, room_bytes};
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = &control,
@@ -209,10 +209,10 @@ receive (zygote_t *self)
 static int
 obey (zygote_t *self, uint32_t *slot)
 {
-    dn_packet_t packet;
+    dn_packet_t    packet;
     const uint8_t *header;
-    dn_msg_t msg;
-    int rc;
+    dn_msg_t       msg;
+    int            rc;
     while ((rc = dn_inbox_next (self->inbox, &packet, &header)) > 0) {
         if (dn_msg_decode (&msg, W2S, header, packet.header_bytes) < 0)
             return -1;
@@ -243,7 +243,7 @@ open_tables (zygote_t *self)
     self->polled[0] = (struct pollfd){.fd = self->inbox->fd, .events = POLLIN};
     self->self_pid = getpid ();
 
-    struct sigaction plain = {.sa_handler = SIG_DFL};   /* ignored, children would reap themselves */
+    struct sigaction plain = {.sa_handler = SIG_DFL}; /* ignored, children would reap themselves */
     sigemptyset (&plain.sa_mask);
     sigaction (SIGCHLD, &plain, &self->child_action);
     return 0;
@@ -261,12 +261,10 @@ dn_zygote_run (dn_inbox_t *inbox, dn_outbox_t *outbox, uint32_t *slot)
     }
     int rc = 0;
     while (rc == 0) {
-        int ready;
-        Py_BEGIN_ALLOW_THREADS
-        ready = poll (self.polled, 1 + self.children, -1);
-        Py_END_ALLOW_THREADS
-        if (ready < 0)
-            continue;           /* a signal: Python looks at it in the children, or never */
+        int                    ready;
+        Py_BEGIN_ALLOW_THREADS ready = poll (self.polled, 1 + self.children, -1);
+        Py_END_ALLOW_THREADS if (
+            ready < 0) continue; /* a signal: Python looks at it in the children, or never */
         rc = reap_all (&self);
         if (rc == 0 && self.polled[0].revents)
             rc = receive (&self) < 0 ? -1 : obey (&self, slot);

@@ -13,12 +13,12 @@
 #include "slot/inbox.h"
 #include "slot/outbox.h"
 
-#define DN_CHILDREN_MAX 1024    /* a FORK beyond it is answered with EAGAIN */
+#define DN_CHILDREN_MAX 1024 /* a FORK beyond it is answered with EAGAIN */
 
 typedef enum {
-    DN_ZYGOTE_CHILD = 1,        /* returned in a new slot, whose descriptors are in place */
-    DN_ZYGOTE_END = 0,          /* STOP, or the supervisor is gone */
-    DN_ZYGOTE_ERROR = -1        /* a Python exception is set */
+    DN_ZYGOTE_CHILD = 1, /* returned in a new slot, whose descriptors are in place */
+    DN_ZYGOTE_END = 0,   /* STOP, or the supervisor is gone */
+    DN_ZYGOTE_ERROR = -1 /* a Python exception is set */
 } dn_zygote_end_t;
 
 /*  Fork slots as FORK asks for, report FORKED and EXITED, until the end; and return once in every

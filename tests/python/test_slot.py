@@ -25,11 +25,6 @@ from wire_probe import PATIENCE, ROOT, Message, Process, Slot, Tasks, Zygote, li
 
 from denim import payload
 
-pytestmark = pytest.mark.skipif(
-    "DENIM_TEST_ASAN" in os.environ,
-    reason="not yet clean in the sanitizer build; `make python` runs them in the plain one",
-)
-
 VALUE, EXCEPTION, UNKNOWN_TASK, CANCELLED, CODEC, TOO_LARGE, NOT_ALLOWED = 0, 1, 4, 9, 10, 11, 12
 STARTED = 1
 
@@ -93,6 +88,7 @@ def nap(path):
 
 def stubborn(path):
     try:
+        print("inside")
         with open(path) as fifo:
             fifo.read()
     except BaseException as error:
@@ -367,7 +363,7 @@ def test_nothing_that_a_task_raises_ends_the_slot(slot: Slot) -> None:
     assert raised(slot.ask("myapp:deep", [[0]])).type_name == "RecursionError"
     code = "class E(Exception):\n    def __str__(self): raise OSError\nraise E"
     assert raised(slot.ask("myapp:run", [[code]])).type_name == "E"
-    assert raised(slot.ask("myapp:run", [["bytearray(1 << 60)"]])).type_name == "MemoryError"
+    assert raised(slot.ask("myapp:run", [["[0] * (1 << 62)"]])).type_name == "MemoryError"
     assert slot.ask("myapp:add", [[2, 3]]).value == 5
 
 
@@ -377,7 +373,7 @@ def test_what_a_left_over_handler_raises_between_tasks_ends_nothing(slot: Slot) 
         os.kill(slot.pid, signal.SIGALRM)
         os.kill(slot.pid, signal.SIGINT)
     assert slot.output(until="late")
-    until(lambda: slot.ask("myapp:add", [[2, 3]]).outcome == VALUE)
+    until(lambda: bool(slot.ask("myapp:add", [[2, 3]]).outcome == VALUE))
 
 
 def test_an_exit_a_crash_and_a_kill_end_the_slot_as_they_do(app: Path) -> None:
@@ -465,7 +461,9 @@ def test_a_soft_limit_is_raised_in_the_task(slot: Slot, tmp_path: Path) -> None:
         slot.interrupt(start(slot, task, *args))
         told = raised(slot.result())
         assert (told.type_name, told.module) == ("SoftTimeLimit", "denim.errors")
-    slot.interrupt(start(slot, "myapp:stubborn", path))
+    number = slot.run("myapp:stubborn", [[path]])
+    slot.output(until="inside")
+    slot.interrupt(number)
     assert slot.result().value == "SoftTimeLimit"
 
 
@@ -474,7 +472,9 @@ def test_a_cancel_that_worked_ends_as_cancelled(slot: Slot, tmp_path: Path) -> N
     for task in ("myapp:endless", "myapp:forever", "myapp:busy"):
         slot.interrupt(start(slot, task), cancel=True)
         assert slot.result().outcome == CANCELLED
-    slot.interrupt(start(slot, "myapp:stubborn", path), cancel=True)
+    number = slot.run("myapp:stubborn", [[path]])
+    slot.output(until="inside")
+    slot.interrupt(number, cancel=True)
     assert slot.result().value == "SoftCancel"
 
 
@@ -506,6 +506,36 @@ def test_numbers_that_use_all_bits_can_be_meant(slot: Slot) -> None:
         assert raised(slot.result()).type_name == "SoftTimeLimit"
 
 
+def test_tasks_that_wait_are_interrupted_at_any_moment(slot: Slot) -> None:
+    """Also just before the system call in which they would wait, and while a loop is being made."""
+    tasks = ("myapp:forever", "myapp:busy", "myapp:nap", "myapp:nap")
+    for i in range(200):
+        slot.interrupt(start(slot, tasks[i % 4], *["x"] * (i % 4 > 1)), cancel=i % 3 == 0)
+        if i % 3 == 0:
+            assert slot.result().outcome == CANCELLED
+        else:
+            assert raised(slot.result()).type_name == "SoftTimeLimit"
+    slot.link.say("STOP")
+    assert (slot.wait(), slot.output()) == (0, "")
+
+
+def test_a_signal_that_another_thread_gets_is_passed_on(slot: Slot, tmp_path: Path) -> None:
+    path = fifo(tmp_path)
+    code = (
+        "import signal, threading\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
+        f"print('blocked')\nopen({str(path)!r}).read()\n"
+        "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})\n"
+        "while True: pass"
+    )
+    number = slot.run("myapp:run", [[code]])
+    slot.output(until="blocked")
+    slot.interrupt(number)
+    path.write_text("")
+    assert raised(slot.result()).type_name == "SoftTimeLimit"
+
+
 def test_a_signal_that_comes_before_the_function_is_called_waits_for_it(slot: Slot) -> None:
     large = slot.make("myapp:spin", [[10**9, "x" * 1_000_000]])
     slot.link.send(large[:100_000])
@@ -518,20 +548,20 @@ def test_a_signal_that_comes_before_the_function_is_called_waits_for_it(slot: Sl
 def test_a_thousand_signals_at_any_moment_hit_their_own_task_only(slot: Slot) -> None:
     """Tasks stream, signals are sent all the while: at this one, at the one before, at the next."""
     rng = random.Random(3)
-    tasks, window = 400, 4
-    spared = {number for number in range(1, tasks + 1) if number % 2}
     signalled: dict[int, set[bool]] = {}
     counts = {VALUE: 0, EXCEPTION: 0, CANCELLED: 0}
-    answered = sent_signals = 0
-    while answered < tasks:
-        while slot.sent < min(tasks, answered + window):
-            slot.run("myapp:spin", [[rng.choice([10, 3000, 100_000]), slot.sent + 1]])
+    answered = signals = 0
+    deadline = time.monotonic() + PATIENCE
+    while signals < 2000 or min(counts.values()) < 50:
+        assert time.monotonic() < deadline, (signals, counts)
+        while slot.sent < answered + 4:
+            slot.run("myapp:spin", [[rng.choice([10, 3000, 300_000]), slot.sent + 1]])
         target = slot.ends.started() + rng.choice([-1, 0, 0, 0, 1])
-        if target not in spared and target <= tasks:
+        if target % 2 == 0:  # the others are spared
             cancel = rng.random() < 0.5
             signalled.setdefault(target, set()).add(cancel)
             slot.interrupt(target, cancel)
-            sent_signals += 1
+            signals += 1
         if not slot.link.is_quiet():
             answered += 1
             result = slot.result(answered)
@@ -543,7 +573,9 @@ def test_a_thousand_signals_at_any_moment_hit_their_own_task_only(slot: Slot) ->
             else:
                 assert raised(result).type_name == "SoftTimeLimit"
                 assert False in signalled[answered]
-    assert sent_signals > 1000 and min(counts.values()) > 0, (sent_signals, counts)
+    while answered < slot.sent:
+        answered += 1
+        slot.result(answered)
     assert slot.ask("myapp:add", [[2, 3]]).value == 5
     slot.link.say("STOP")
     assert (slot.wait(), slot.output()) == (0, "")
@@ -842,7 +874,12 @@ def test_no_end_of_a_child_is_missed(app: Path) -> None:
 
 
 def test_children_die_with_their_zygote_and_it_with_the_channel(app: Path) -> None:
-    for end in (Process.kill, lambda zygote: zygote.link.socket.close(), lambda zygote: zygote.link.say("STOP")):
+    ends: list[Callable[[Zygote], None]] = [
+        lambda zygote: zygote.kill(),
+        lambda zygote: zygote.link.socket.close(),
+        lambda zygote: zygote.link.say("STOP"),
+    ]
+    for end in ends:
         with Zygote("myapp", app) as zygote:
             child = zygote.fork(0)
             ready(child)

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = float(os.environ.get("PATIENCE_",60))
+PATIENCE = 60.0  # seconds until a wait is a failure; nothing waits that long when all is well
 
 # --- the table -----------------------------------------------------------------------------------
 
@@ -256,7 +256,7 @@ def own_library() -> str:
     variable = sysconfig.get_config_var
     if not variable("Py_ENABLE_SHARED"):
         return ""
-    return os.path.join(variable("LIBDIR"), variable("INSTSONAME"))
+    return os.path.join(str(variable("LIBDIR")), str(variable("INSTSONAME")))
 
 
 def _up(fd: int) -> int:
