@@ -40,7 +40,7 @@ typedef uint64_t dn_link_t;
     X (COMPLETE, "session: call `handle` ended as msg.u.result says; payload in hand")             \
     X (ANSWER, "session: question `number` is answered by the payload in hand; none: no answer")   \
     X (ASKED, "manager: `to` asks msg.u.ask; answer with dn_manager_answer's message and JSON")     \
-    X (PLACED, "session: a worker has call `handle` (msg.u.known); `number` 0: not any more")       \
+    X (PLACED, "session: a worker has call `handle`; by `number` 0 not any more")                  \
     X (PROGRESS, "session: call `handle` says of itself what msg.u.progress says")                 \
     X (FRESH, "session, fleet: close the socket to the manager and open a new one")                \
     X (START_ZYGOTE, "fleet: exec the zygote")                                                     \

@@ -67,8 +67,8 @@ dn_fleet_start (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 
 typedef void (handler_fn) (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
 
-/*  What is to be heard before WELCOME, too: a RUN is not, as the HELLO on its way does not list it and
- *  the manager then gives its place up. */
+/*  What is to be heard before WELCOME, too: a RUN is not, as the HELLO on its way does not list it
+ *  and the manager then gives its place up. */
 static const struct {
     handler_fn *handle;
     bool        early;
@@ -176,6 +176,6 @@ dn_fleet_check (const dn_fleet_t *self)
     dn_check (in_channels == dn_holds_count (self->holds, DN_HOLD_CHANNEL));
     dn_check (self->deadline_ms >= self->due_ms || self->deadline_ms == DN_NEVER ||
               self->stay == DN_STAY_LEFT);
-    dn_check (self->drain_ms != DN_NEVER
-              || (self->stay != DN_STAY_DRAINING && self->stay != DN_STAY_LEAVING));
+    dn_check (self->drain_ms != DN_NEVER ||
+              (self->stay != DN_STAY_DRAINING && self->stay != DN_STAY_LEAVING));
 }

@@ -1,15 +1,15 @@
 /*  fleet.h - the fleet: a worker's slots, the tasks that it holds, and its link to the manager
  *
- *  Owns: which task goes to which slot and when; limits, cancels, deaths and restarts; what is refused;
- *  what the manager is told. Pure: no socket, no process, no clock, no log, no allocation after _new.
- *  Its shell (src/io/worker.c) feeds it what happened, with the time, and performs the effects of each
- *  call, in order, before it calls again; three calls are made while effects are being performed
- *  (_sent, _refused, _taken_back), and the effects of those at once, too.
+ *  Owns: which task goes to which slot and when; limits, cancels, deaths and restarts; what is
+ *  refused; what the manager is told. Pure: no socket, no process, no clock, no log, no allocation
+ *  after _new. Its shell (src/io/worker.c) feeds it what happened, with the time, and performs the
+ *  effects of each call, in order, before it calls again; three calls are made while effects are
+ *  being performed (_sent, _refused, _taken_back), and the effects of those at once, too.
  *
- *  Places: the slots, and standby places behind them. A task of a service whose tasks are measured (see
- *  services.h) and tiny goes into a slot's channel while others are there; any other goes to an idle
- *  slot. What has not started is the supervisor's still: it is taken back when the task before it turns
- *  out long, when the slot dies, when it is cancelled.
+ *  Places: the slots, and standby places behind them. A task of a service whose tasks are measured
+ *  (see services.h) and tiny goes into a slot's channel while others are there; any other goes to
+ *  an idle slot. What has not started is the supervisor's still: it is taken back when the task
+ *  before it turns out long, when the slot dies, when it is cancelled.
  *
  *  Must never know: what is in a payload, how a process is made. One thread at a time.
  *
@@ -85,7 +85,8 @@ void dn_fleet_input (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, uint
 /*  The connection is gone, as far as the system can tell. */
 void dn_fleet_disconnected (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
 
-/*  While this is true the shell waits for the socket to take a message, too, and then calls _writable. */
+/*  While this is true the shell waits for the socket to take a message, too, and then calls
+ *  _writable. */
 bool dn_fleet_wants_writable (const dn_fleet_t *self);
 void dn_fleet_writable (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
 

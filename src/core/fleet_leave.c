@@ -1,8 +1,8 @@
 /*  fleet_leave.c - how a worker leaves
  *
- *  Draining: nothing new is taken, what stands by is refused, what runs may end; after the time allowed
- *  it is killed and lost. Leaving: the manager has been told goodbye, processes are asked to end, the
- *  zygote last. A second signal hurries: all is lost at once.
+ *  Draining: nothing new is taken, what stands by is refused, what runs may end; after the time
+ *  allowed it is killed and lost. Leaving: the manager has been told goodbye, processes are asked
+ *  to end, the zygote last. A second signal hurries: all is lost at once.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -120,7 +120,7 @@ begin_leaving (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
         dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_BYE);
         row->msg.u.bye.reason = DENIM_REASON_SHUTDOWN;
     }
-    self->link = DN_LINK_CLOSED;    /* another word, and the manager would greet us anew */
+    self->link = DN_LINK_CLOSED; /* another word, and the manager would greet us anew */
     self->stay = DN_STAY_LEAVING;
     self->leave_ms = now_ms + DN_LEAVE_MS;
     dn_fleet_alarm (self, self->leave_ms);

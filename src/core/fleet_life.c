@@ -1,8 +1,9 @@
 /*  fleet_life.c - slots live and die
  *
- *  What the table of states (slots.h) says is to be done is done here, and what a slot or the zygote
- *  says is heard here. One process that ends quickly with nothing done is bad luck, many in a row are
- *  a fault that only time or a person mends: they are started again after longer and longer waits.
+ *  What the table of states (slots.h) says is to be done is done here, and what a slot or the
+ *  zygote says is heard here. One process that ends quickly with nothing done is bad luck, many in
+ *  a row are a fault that only time or a person mends: they are started again after longer and
+ *  longer waits.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -81,8 +82,8 @@ do_begin (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
     slot_effect (self, slot, kind, fx);
 }
 
-/*  The first process that is ready says what can be called; then slots can be started, and as soon as
- *  one of them will be there in a moment there is something to offer. */
+/*  The first process that is ready says what can be called; then slots can be started, and as soon
+ *  as one of them will be there in a moment there is something to offer. */
 static void
 do_join (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
 {
@@ -183,7 +184,7 @@ backoff_ms (dn_slot_t *slot, int64_t now_ms)
 static bool
 can_begin (const dn_fleet_t *self, const dn_slot_t *slot)
 {
-    if (self->stay >= DN_STAY_LEAVING)
+    if (self->stay != DN_STAY_WORKING)
         return false;
     if (is_zygote (self, slot))
         return !self->by_exec;

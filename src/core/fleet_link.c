@@ -1,8 +1,8 @@
 /*  fleet_link.c - how the fleet speaks with its manager
  *
- *  HELLO is the first message on a fresh socket, and the answer to WHO, to a BEAT of another epoch and
- *  to one that came before WELCOME; never a timer's. Between HELLO and WELCOME nothing is sent. A
- *  manager that was silent too long is given up with its socket.
+ *  HELLO is the first message on a fresh socket, and the answer to WHO, to a BEAT of another epoch
+ *  and to one that came before WELCOME; never a timer's. Between HELLO and WELCOME nothing is sent.
+ *  A manager that was silent too long is given up with its socket.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -53,8 +53,8 @@ dn_fleet_open (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 
 /*  ---- places ---- */
 
-/*  Slots that work, or will in a moment: a fork takes some milliseconds, so those on their way count; an
- *  exec takes as long as the import of the app. One that waits in backoff is none. */
+/*  Slots that work, or will in a moment: a fork takes some milliseconds, so those on their way
+ *  count; an exec takes as long as the import of the app. One that waits in backoff is none. */
 static uint32_t
 usable_slots (const dn_fleet_t *self)
 {
@@ -302,7 +302,8 @@ dn_fleet_disconnected (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
         lose_manager (self, now_ms, -1, fx);
 }
 
-/*  A gap in the own ticks (a frozen host) counts as one beat: what came meanwhile was read before. */
+/*  A gap in the own ticks (a frozen host) counts as one beat: what came meanwhile was read before.
+ *  */
 static void
 forgive_gap (dn_fleet_t *self, int64_t now_ms)
 {
@@ -352,8 +353,8 @@ dn_fleet_sent (dn_fleet_t *self, dn_handle_t handle, dn_effects_t *fx)
     }
 }
 
-/*  What has no handle is lost, and nobody misses it: REFUSE, OFFER and HELD are made good by the next
- *  HELD, a HELLO by the next moment in which the socket takes one. */
+/*  What has no handle is lost, and nobody misses it: REFUSE, OFFER and HELD are made good by the
+ *  next HELD, a HELLO by the next moment in which the socket takes one. */
 void
 dn_fleet_refused (dn_fleet_t *self, const dn_effect_t *effect, dn_effects_t *fx)
 {

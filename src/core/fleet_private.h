@@ -1,8 +1,8 @@
 /*  fleet_private.h - what the files of the fleet share; nobody else includes it
  *
- *  fleet.c dispatches and keeps time, fleet_link.c speaks with the manager, fleet_tasks.c takes tasks
- *  and ends them, fleet_slots.c gives them to slots and watches them there, fleet_life.c sees slots
- *  live and die, fleet_leave.c is the end.
+ *  fleet.c dispatches and keeps time, fleet_link.c speaks with the manager, fleet_tasks.c takes
+ *  tasks and ends them, fleet_slots.c gives them to slots and watches them there, fleet_life.c sees
+ *  slots live and die, fleet_leave.c is the end.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -185,8 +185,8 @@ void dn_fleet_return_unstarted (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slo
 /*  As many of the standby tasks as there is room for go to slots. */
 void dn_fleet_dispatch (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
 
-/*  Ask which tasks of this slot have started; what has not comes back, and what is wished of the one
- *  that runs is done then. */
+/*  Ask which tasks of this slot have started; what has not comes back, and what is wished of the
+ *  one that runs is done then. */
 void dn_fleet_take_back (dn_slot_t *slot, uint32_t number, dn_effects_t *fx);
 
 /*  The slot is to be killed for the task that runs in it (once it is known which that is), and the

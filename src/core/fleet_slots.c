@@ -18,8 +18,8 @@ is_zygote (const dn_fleet_t *self, const dn_slot_t *slot)
     return slot == dn_slots_get (self->slots, DN_SLOT_ZYGOTE);
 }
 
-/*  The one that runs: of those in the channel after a take-back, the last. Those before it have ended,
- *  and their answers are under way. */
+/*  The one that runs: of those in the channel after a take-back, the last. Those before it have
+ *  ended, and their answers are under way. */
 static dn_hold_t *
 running_task (const dn_slot_t *slot)
 {
@@ -28,7 +28,8 @@ running_task (const dn_slot_t *slot)
 
 /*  ---- channels ---- */
 
-/*  What a task counts for in a channel: one that is large, or whose like were not measured, fills it. */
+/*  What a task counts for in a channel: one that is large, or whose like were not measured, fills
+ *  it. */
 static uint32_t
 work_of (const dn_fleet_t *self, const dn_hold_t *hold)
 {
@@ -245,8 +246,8 @@ dn_fleet_taken_back (dn_fleet_t *self, int64_t now_ms, uint32_t number, uint32_t
 
 /*  ---- limits ---- */
 
-/*  The soft limit is told to the first task of a channel, the hard one ends it. Both count from when it
- *  came to be the first. */
+/*  The soft limit is told to the first task of a channel, the hard one ends it. Both count from
+ *  when it came to be the first. */
 static void
 watch_head (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
 {

@@ -208,7 +208,8 @@ log_end (const dn_fleet_t *self, const dn_hold_t *hold, dn_effects_t *fx)
     row->text = end_text (self, hold, fx);
 }
 
-/*  An answer, or a refusal, that is made here: sent now, or kept as these few fields until it can be. */
+/*  An answer, or a refusal, that is made here: sent now, or kept as these few fields until it can
+ *  be. */
 static void
 end_with (dn_fleet_t *self, dn_hold_t *hold, const dn_hold_end_t *end, dn_effects_t *fx)
 {
@@ -331,8 +332,8 @@ take_task (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, const dn_submit_t 
     dn_fleet_dispatch (self, now_ms, fx);
 }
 
-/*  The same task once more: order within a link is the memory against duplicates, so it can only be one
- *  whose answer did not arrive. */
+/*  The same task once more: order within a link is the memory against duplicates, so it can only be
+ *  one whose answer did not arrive. */
 static void
 run_again (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
 {

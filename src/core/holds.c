@@ -108,7 +108,7 @@ dn_holds_get (const dn_holds_t *self, dn_handle_t handle)
 dn_handle_t
 dn_holds_handle (const dn_holds_t *self, const dn_hold_t *hold)
 {
-    return dn_pool_handle (self->pool, (uint32_t)(hold - self->row));
+    return dn_pool_handle (self->pool, (uint32_t) (hold - self->row));
 }
 
 dn_hold_line_t *
@@ -198,7 +198,7 @@ dn_holds_move (dn_holds_t *self, dn_hold_t *hold, dn_hold_state_t state, dn_hold
 void
 dn_holds_remove (dn_holds_t *self, dn_hold_t *hold)
 {
-    uint32_t row = (uint32_t)(hold - self->row);
+    uint32_t row = (uint32_t) (hold - self->row);
 
     leave_line (self, hold);
     dn_index_remove (self->index, hash_row (self, row), row);
@@ -299,12 +299,12 @@ collect_rows (dn_holds_t *self)
     dn_hold_t *hold;
     while ((hold = dn_holds_next (self, &at)))
         if (compare_keys (&hold->session, hold->seq, &self->next_session, self->next_seq) >= 0)
-            self->sorted[count++] = (uint32_t)(hold - self->row);
+            self->sorted[count++] = (uint32_t) (hold - self->row);
     return count;
 }
 
-/*  How many of the sorted rows go into one list: two attempts at one task are not parted, as a range
- *  knows no attempts. */
+/*  How many of the sorted rows go into one list: two attempts at one task are not parted, as a
+ *  range knows no attempts. */
 static uint32_t
 cut_rows (const dn_holds_t *self, uint32_t count)
 {

@@ -1,9 +1,10 @@
 /*  holds.h - the records of the tasks that a worker holds
  *
- *  Owns: which tasks are here, in which state and in which line (the standby line, a slot's channel, the
- *  outbox), how many of each, and the lists of them for HELLO and HELD. A task is found by its key
- *  (session, seq, attempt) or by a handle that goes stale when the task leaves. Must never know:
- *  processes, time, and when a task moves; a task changes its state in dn_holds_move only.
+ *  Owns: which tasks are here, in which state and in which line (the standby line, a slot's
+ *  channel, the outbox), how many of each, and the lists of them for HELLO and HELD. A task is
+ *  found by its key (session, seq, attempt) or by a handle that goes stale when the task leaves.
+ *  Must never know: processes, time, and when a task moves; a task changes its state in
+ *  dn_holds_move only.
  *
  *  The payload of a task, and later its answer, are kept by the shell under the task's handle.
  *
@@ -21,10 +22,10 @@
 #define DN_HELD_ROW_BYTES 27   /* of each in a list */
 
 /*  X (NAME, state on the wire, what it means). */
-#define DN_HOLD_STATE_MAP(X)                              \
-    X (NEW, 0, "just made, in no line")                   \
-    X (STANDBY, 0, "waits for a slot")                    \
-    X (CHANNEL, 1, "on its way to a slot, or runs there") \
+#define DN_HOLD_STATE_MAP(X)                                                                       \
+    X (NEW, 0, "just made, in no line")                                                            \
+    X (STANDBY, 0, "waits for a slot")                                                             \
+    X (CHANNEL, 1, "on its way to a slot, or runs there")                                          \
     X (OUTBOX, 2, "has ended; its answer has not been sent")
 
 typedef enum {
@@ -119,12 +120,13 @@ uint64_t dn_holds_answer_bytes (const dn_holds_t *self);
 /*  The next task of any state at or after *row (which moves behind it), NULL at the end. */
 dn_hold_t *dn_holds_next (const dn_holds_t *self, uint32_t *row);
 
-/*  Write the rows of all tasks, for an inventory. A row has DN_HELD_ROW_BYTES; asserts that they find
- *  room. */
+/*  Write the rows of all tasks, for an inventory. A row has DN_HELD_ROW_BYTES; asserts that they
+ *  find room. */
 void dn_holds_inventory (const dn_holds_t *self, dn_rows_t *rows);
 
-/*  Write the rows of up to DN_HELD_ROWS_MAX tasks, and the range of keys that they cover, completely,
- *  into `held`: the first after those that were written last, from the start again after the end. */
+/*  Write the rows of up to DN_HELD_ROWS_MAX tasks, and the range of keys that they cover,
+ *  completely, into `held`: the first after those that were written last, from the start again
+ *  after the end. */
 void dn_holds_held (dn_holds_t *self, dn_held_t *held, dn_rows_t *rows);
 
 /*  Assert what must hold of the table and its lines. */

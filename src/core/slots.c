@@ -28,8 +28,9 @@ typedef struct {
  *      EMPTY, INTERRUPT, STOP, KILL,
  *      EXIT, FAIL, DUE, PARK
  *
- *  Ignored are: what came too late (an answer of a slot that is killed, a signal for one that rests),
- *  what is asked again when it can be done (STOP of a busy slot), what a process says twice. */
+ *  Ignored are: what came too late (an answer of a slot that is killed, a signal for one that
+ *  rests), what is asked again when it can be done (STOP of a busy slot), what a process says
+ *  twice. */
 static const cell_t table[DN_SLOT_STATES][DN_SLOT_EVENTS] = {
     [DN_SLOT_OFF] = {
         TO (STARTING, BEGIN), TO (OFF, IGNORED), TO (OFF, BUG), TO (OFF, BUG),
@@ -100,13 +101,13 @@ dn_slots_get (const dn_slots_t *self, uint32_t number)
         number = self->slots;
     else if (number >= self->slots)
         return NULL;
-    return (dn_slot_t *)&self->row[number];
+    return (dn_slot_t *) &self->row[number];
 }
 
 uint32_t
 dn_slots_number (const dn_slots_t *self, const dn_slot_t *slot)
 {
-    uint32_t number = (uint32_t)(slot - self->row);
+    uint32_t number = (uint32_t) (slot - self->row);
     return number == self->slots ? DN_SLOT_ZYGOTE : number;
 }
 

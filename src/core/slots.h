@@ -1,11 +1,11 @@
 /*  slots.h - the records of a worker's slots, and the table of what may happen to one
  *
  *  Owns: the state of each slot and of the zygote, which is the last row and goes through the same
- *  states; the table of states and events, with every cell filled. Must never know: tasks beyond the
- *  line of them that a slot has, what an act causes, time.
+ *  states; the table of states and events, with every cell filled. Must never know: tasks beyond
+ *  the line of them that a slot has, what an act causes, time.
  *
- *  A state is changed by dn_slot_step only. It returns what is to be done; slots.c has the table, and
- *  a test walks each cell of it.
+ *  A state is changed by dn_slot_step only. It returns what is to be done; slots.c has the table,
+ *  and a test walks each cell of it.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */

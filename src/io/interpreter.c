@@ -21,8 +21,9 @@
 #define MARK         "denim-interpreter: " /* the app's site modules may print, too */
 #define MINOR_MIN    11
 
-/*  The library is, in this order: the one that the interpreter itself has loaded, the one that it says it
- *  was built with, that one's name below its prefix (interpreters that were moved say the first wrong). */
+/*  The library is, in this order: the one that the interpreter itself has loaded, the one that it
+ *  says it was built with, that one's name below its prefix (interpreters that were moved say the
+ *  first wrong). */
 static const char question[] =
     "import json, os, sys, sysconfig\n"
     "def library():\n"

@@ -48,7 +48,8 @@ own_folder (char folder[PATH_MAX])
     return 0;
 }
 
-/*  Where the package `denim` is: beside the programs in a build tree and a wheel, else as installed. */
+/*  Where the package `denim` is: beside the programs in a build tree and a wheel, else as
+ *  installed. */
 static int
 find_home (char home[PATH_MAX], char *why, size_t why_bytes)
 {
@@ -72,7 +73,8 @@ find_home (char home[PATH_MAX], char *why, size_t why_bytes)
     return -1;
 }
 
-/*  The host program, when the interpreter has a library to be loaded; the interpreter itself else. */
+/*  The host program, when the interpreter has a library to be loaded; the interpreter itself else.
+ *  */
 static int
 find_program (dn_launcher_t *self, const dn_interpreter_t *interpreter, char *why, size_t why_bytes)
 {

@@ -1,7 +1,8 @@
 /*  launcher.h - how a slot's process, or the zygote's, is begun
  *
- *  Owns: program, arguments and environment of such a process, the descriptors that it inherits (see
- *  wire/heritage.h, which is the whole list), and making it. Must never know: what becomes of it.
+ *  Owns: program, arguments and environment of such a process, the descriptors that it inherits
+ *  (see wire/heritage.h, which is the whole list), and making it. Must never know: what becomes of
+ *  it.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -30,8 +31,9 @@ typedef struct {
 
 typedef struct dn_launcher dn_launcher_t;
 
-/*  Borrows settings and interpreter. Owned; NULL and a sentence in `why`: a program or folder of denim is
- *  not where it should be, or memory is short. Reads the environment: before threads are started. */
+/*  Borrows settings and interpreter. Owned; NULL and a sentence in `why`: a program or folder of
+ *  denim is not where it should be, or memory is short. Reads the environment: before threads are
+ *  started. */
 dn_launcher_t *dn_launcher_new (const dn_worker_settings_t *settings,
                                 const dn_interpreter_t *interpreter, char *why, size_t why_bytes);
 void           dn_launcher_destroy (dn_launcher_t **self_p);
@@ -43,7 +45,8 @@ int dn_ends_make (dn_ends_t *self, dn_role_t role);
 void dn_ends_give (dn_ends_t *self);
 void dn_ends_close (dn_ends_t *self);
 
-/*  Start a process with these ends, from the main thread: it ends with that thread. Its pid, or -errno. */
+/*  Start a process with these ends, from the main thread: it ends with that thread. Its pid, or
+ *  -errno. */
 pid_t dn_launcher_exec (dn_launcher_t *self, dn_role_t role, const dn_ends_t *ends);
 
 #endif

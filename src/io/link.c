@@ -126,7 +126,8 @@ dn_link_router (void *context, const char *endpoint, const dn_link_config_t *con
     return socket_new (context, ZMQ_ROUTER, router_settings, config, zmq_bind, endpoint);
 }
 
-/*  The name of the endpoint between the two is that of the DEALER, which is the only one at its place. */
+/*  The name of the endpoint between the two is that of the DEALER, which is the only one at its
+ *  place. */
 void *
 dn_link_monitor (void *context, void *dealer, int *fd)
 {

@@ -68,9 +68,9 @@ void *dn_link_dealer (void *context, const char *endpoint, const dn_link_config_
  *  that is full -EAGAIN. Owned: zmq_close; NULL and errno. */
 void *dn_link_router (void *context, const char *endpoint, const dn_link_config_t *config);
 
-/*  Who is told that the connection of a DEALER has broken, before its silence is noticed: a PAIR, and in
- *  *fd a descriptor that is readable when dn_link_broken is to be asked. Owned: zmq_close, after the
- *  DEALER; NULL and errno when the system says no: then silence must do. */
+/*  Who is told that the connection of a DEALER has broken, before its silence is noticed: a PAIR,
+ *  and in *fd a descriptor that is readable when dn_link_broken is to be asked. Owned: zmq_close,
+ *  after the DEALER; NULL and errno when the system says no: then silence must do. */
 void *dn_link_monitor (void *context, void *dealer, int *fd);
 
 /*  Has it broken since this was asked last? */

@@ -1,9 +1,9 @@
 /*  output.h - what a slot prints, line by line into the worker's log
  *
- *  Owns: the read end of a slot's pipe, the line that is not complete yet, and how much of each task's
- *  output was logged. It is always read: a slot never waits because nobody listens. Beyond a number of
- *  bytes for each task it is dropped, and one line says how much. Must never know: what a task is; that
- *  is a text.
+ *  Owns: the read end of a slot's pipe, the line that is not complete yet, and how much of each
+ *  task's output was logged. It is always read: a slot never waits because nobody listens. Beyond a
+ *  number of bytes for each task it is dropped, and one line says how much. Must never know: what a
+ *  task is; that is a text.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */

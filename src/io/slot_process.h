@@ -1,11 +1,12 @@
 /*  slot_process.h - one slot's process, or the zygote's, as its supervisor has it
  *
- *  Owns: its pid and pidfd, its channel, its page, its output pipe; making it by exec or by a fork of the
- *  zygote, signals to it, how it ended. Must never know: tasks, and what a state of it causes.
+ *  Owns: its pid and pidfd, its channel, its page, its output pipe; making it by exec or by a fork
+ *  of the zygote, signals to it, how it ended. Must never know: tasks, and what a state of it
+ *  causes.
  *
- *  A process that we made is our child, one that the zygote forked is the zygote's: there the zygote's
- *  EXITED tells how it ended, shortly after its pidfd tells that it did. When the zygote dies, its children
- *  become ours (PR_SET_CHILD_SUBREAPER).
+ *  A process that we made is our child, one that the zygote forked is the zygote's: there the
+ *  zygote's EXITED tells how it ended, shortly after its pidfd tells that it did. When the zygote
+ *  dies, its children become ours (PR_SET_CHILD_SUBREAPER).
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */

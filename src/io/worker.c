@@ -76,8 +76,8 @@ dn_worker_unwatch (dn_worker_t *self, int fd)
 
 /*  ---- inputs ---- */
 
-/*  A message of the manager is in hand. What is none is dropped: the lists of the next heartbeat make it
- *  good. */
+/*  A message of the manager is in hand. What is none is dropped: the lists of the next heartbeat
+ *  make it good. */
 static void
 feed (dn_worker_t *self)
 {

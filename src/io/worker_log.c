@@ -13,8 +13,8 @@
 #define FIELDS_MAX 8
 #define SLOT_TEXT  16
 
-/*  What name, number and length of an event are called. Of an event that is not here they are `name`,
- *  `count` and `ms`, and it is of no slot. */
+/*  What name, number and length of an event are called. Of an event that is not here they are
+ *  `name`, `count` and `ms`, and it is of no slot. */
 static const struct {
     const char *event;
     const char *name_key;

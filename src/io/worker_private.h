@@ -1,7 +1,7 @@
 /*  worker_private.h - what the files of the worker's shell share; nobody else includes it
  *
- *  worker.c starts, loops and ends; worker_effects.c performs what the fleet wants; worker_slots.c reads
- *  what slots say and sees them end; worker_log.c writes the fleet's log.
+ *  worker.c starts, loops and ends; worker_effects.c performs what the fleet wants; worker_slots.c
+ *  reads what slots say and sees them end; worker_log.c writes the fleet's log.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -99,11 +99,12 @@ void dn_worker_hear (dn_worker_t *self, uint32_t row, uint32_t events);
 void dn_worker_drain_output (dn_worker_t *self, uint32_t row);
 void dn_worker_see_end (dn_worker_t *self, uint32_t row);
 
-/*  Tell the fleet of processes that could not be made; of ends that nobody has explained in time. */
+/*  Tell the fleet of processes that could not be made; of ends that nobody has explained in time.
+ *  */
 void dn_worker_tell_failed (dn_worker_t *self);
 void dn_worker_tell_ended (dn_worker_t *self);
 
-/*  Each second: memory, orphans, silent ends. */
+/*  Now and then: memory, orphans, processes that have closed their channel and stay. */
 void dn_worker_look (dn_worker_t *self);
 
 /*  Send what was put into channels. */

@@ -1,8 +1,8 @@
 /*  worker_slots.c - what slots say, what they print, and how they end
  *
- *  An end is reported to the fleet once, after all that the process had said was heard. Our own children
- *  are waited for; how a child of the zygote ended is told by the zygote, about as soon as its pidfd
- *  tells that it did.
+ *  An end is reported to the fleet once, after all that the process had said was heard. Our own
+ *  children are waited for; how a child of the zygote ended is told by the zygote, about as soon as
+ *  its pidfd tells that it did.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -21,9 +21,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LOOK_MS   1000 /* between two looks at memory and orphans */
-#define DEAF_MS   1000 /* from the end of a channel to the kill of a process that stays */
-#define WHO_BYTES 16
+#define LOOK_MS     1000 /* between two looks at memory and orphans */
+#define LOOK_MEM_MS 200  /* the same, when there is a limit on memory */
+#define DEAF_MS     1000 /* from the end of a channel to the kill of a process that stays */
+#define WHO_BYTES   16
 
 /*  ---- output ---- */
 
@@ -172,8 +173,8 @@ feed (dn_worker_t *self, uint32_t row)
     }
 }
 
-/*  One batch: 1 when there is more, 0 or negative when there is not. What was printed is read before the
- *  answers, so that it is logged as the output of the task that printed it. */
+/*  One batch: 1 when there is more, 0 or negative when there is not. What was printed is read
+ *  before the answers, so that it is logged as the output of the task that printed it. */
 static int
 read_channel (dn_worker_t *self, uint32_t row)
 {
@@ -221,8 +222,8 @@ dn_worker_flush_later (dn_worker_t *self, uint32_t row)
     self->flush[self->flush_count++] = row;
 }
 
-/*  What the socket does not take now goes when epoll says that it does. An error is the end of the other
- *  side, of which its pidfd tells. */
+/*  What the socket does not take now goes when epoll says that it does. An error is the end of the
+ *  other side, of which its pidfd tells. */
 void
 dn_worker_flush (dn_worker_t *self)
 {
@@ -314,7 +315,8 @@ give_up_forks (dn_worker_t *self)
     }
 }
 
-/*  Hear it out, then let go of it before the fleet, which may start its successor at once, is told. */
+/*  Hear it out, then let go of it before the fleet, which may start its successor at once, is told.
+ *  */
 static void
 finish (dn_worker_t *self, uint32_t row)
 {
@@ -394,7 +396,7 @@ dn_worker_tell_failed (dn_worker_t *self)
     }
 }
 
-/*  ---- each second ---- */
+/*  ---- now and then ---- */
 
 static void
 tell_rss (dn_worker_t *self, uint32_t slot, pid_t pid)
@@ -410,7 +412,7 @@ dn_worker_look (dn_worker_t *self)
 {
     if (self->now_ms < self->look_ms)
         return;
-    self->look_ms = self->now_ms + LOOK_MS;
+    self->look_ms = self->now_ms + (self->settings->rss_max ? LOOK_MEM_MS : LOOK_MS);
     reap (self);
     tell_rss (self, self->slots, getpid ());
     for (uint32_t row = 0; row <= self->slots; row++) {

@@ -41,75 +41,6 @@ seq_in_hand (const world_t *self)
     return inner.u.submit.seq;
 }
 
-static uint32_t
-note_rows (note_t *note, dn_list_t list)
-{
-    dn_row_held_t row;
-    uint32_t      count = 0;
-    while (dn_list_next (&list, DN_ROW_HELD, &row)) {
-        if (count < sizeof note->states)
-            note->states[count] = row.state;
-        count++;
-    }
-    return count;
-}
-
-static void
-note_msg (note_t *note, const dn_msg_t *msg)
-{
-    note->msg = msg->kind;
-    if (msg->kind == DN_MSG_RESULT) {
-        const dn_result_t *result = &msg->u.result;
-        note->seq = result->seq;
-        note->outcome = result->outcome;
-        note->reason = result->reason;
-        note->flags = result->flags;
-        note->signal = result->signal;
-        note->exit_code = result->exit_code;
-        dn_str_copy (note->text, sizeof note->text, result->text);
-    }
-    if (msg->kind == DN_MSG_REFUSE) {
-        note->seq = msg->u.refuse.seq;
-        note->reason = msg->u.refuse.reason;
-        note->slots = msg->u.refuse.slots_free;
-        note->standby = msg->u.refuse.standby_free;
-    }
-    if (msg->kind == DN_MSG_OFFER) {
-        note->slots = msg->u.offer.slots;
-        note->standby = msg->u.offer.standby;
-    }
-    if (msg->kind == DN_MSG_WORKER_HELLO) {
-        note->slots = msg->u.worker_hello.slots;
-        note->standby = msg->u.worker_hello.standby;
-        note->link = msg->u.worker_hello.link;
-        note->rows = note_rows (note, msg->u.worker_hello.inventory);
-    }
-    if (msg->kind == DN_MSG_HELD) {
-        note->mark = msg->u.held.mark;
-        note->rows = note_rows (note, msg->u.held.tasks);
-    }
-}
-
-static note_t *
-write_note (world_t *self, const dn_effect_t *row)
-{
-    dn_check (self->notes < WORLD_NOTES);
-    note_t *note = &self->note[self->notes++];
-    memset (note, 0, sizeof *note);
-    note->kind = row->kind;
-    note->slot = row->slot;
-    note->number = row->number;
-    note->handle = row->handle;
-    note->how = row->how;
-    if (row->kind == DN_FX_SEND)
-        note_msg (note, &row->msg);
-    if (row->kind == DN_FX_LOG)
-        snprintf (note->event, sizeof note->event, "%s", row->event);
-    if (row->text)
-        snprintf (note->text, sizeof note->text, "%s", row->text);
-    return note;
-}
-
 static void
 call_sent (world_t *self, const void *arg, dn_effects_t *fx)
 {
@@ -179,47 +110,86 @@ perform_start (world_t *self, const dn_effect_t *row)
 }
 
 static void
+perform_relay (world_t *self, const dn_effect_t *row)
+{
+    self->note[self->notes - 1].seq = seq_in_hand (self);
+    perform_send (self, row);
+}
+
+static void
+perform_relay_kept (world_t *self, const dn_effect_t *row)
+{
+    self->note[self->notes - 1].seq = *kept_under (self, row->handle) - 1;
+    perform_send (self, row);
+}
+
+static void
+perform_keep (world_t *self, const dn_effect_t *row)
+{
+    *kept_under (self, row->handle) = seq_in_hand (self) + 1;
+}
+
+static void
+perform_drop (world_t *self, const dn_effect_t *row)
+{
+    dn_check (*kept_under (self, row->handle));
+    *kept_under (self, row->handle) = 0;
+}
+
+static void
+perform_fresh (world_t *self, const dn_effect_t *row)
+{
+    (void) row;
+    self->fresh++;
+}
+
+static void
+perform_exit (world_t *self, const dn_effect_t *row)
+{
+    self->exited = true;
+    self->exit_code = (int) row->number;
+}
+
+static void
+perform_doom (world_t *self, const dn_effect_t *row)
+{
+    self->slot[slot_row (row->slot)].doomed = true;
+}
+
+static void
+perform_note (world_t *self, const dn_effect_t *row)
+{
+    (void) self, (void) row;
+}
+
+typedef void (perform_fn) (world_t *self, const dn_effect_t *row);
+
+static perform_fn *const performers[] = {
+    [DN_FX_SEND] = perform_send,
+    [DN_FX_RELAY] = perform_relay,
+    [DN_FX_RELAY_KEPT] = perform_relay_kept,
+    [DN_FX_KEEP] = perform_keep,
+    [DN_FX_DROP] = perform_drop,
+    [DN_FX_FRESH] = perform_fresh,
+    [DN_FX_START_ZYGOTE] = perform_start,
+    [DN_FX_FORK] = perform_start,
+    [DN_FX_EXEC] = perform_start,
+    [DN_FX_HAND] = perform_hand,
+    [DN_FX_TAKE_BACK] = perform_take_back,
+    [DN_FX_EXIT] = perform_exit,
+    [DN_FX_INTERRUPT] = perform_note,
+    [DN_FX_KILL] = perform_doom,
+    [DN_FX_STOP] = perform_doom,
+    [DN_FX_LOG] = perform_note,
+};
+
+static void
 perform (world_t *self, const dn_effect_t *row)
 {
-    note_t *note = write_note (self, row);
-
-    switch (row->kind) {
-    case DN_FX_SEND: perform_send (self, row); break;
-    case DN_FX_RELAY:
-        note->seq = seq_in_hand (self);
-        perform_send (self, row);
-        break;
-    case DN_FX_RELAY_KEPT:
-        note->seq = *kept_under (self, row->handle) - 1;
-        perform_send (self, row);
-        break;
-    case DN_FX_KEEP: *kept_under (self, row->handle) = seq_in_hand (self) + 1; break;
-    case DN_FX_DROP:
-        dn_check (*kept_under (self, row->handle));
-        *kept_under (self, row->handle) = 0;
-        break;
-    case DN_FX_FRESH: self->fresh++; break;
-    case DN_FX_START_ZYGOTE:
-    case DN_FX_FORK:
-    case DN_FX_EXEC: perform_start (self, row); break;
-    case DN_FX_HAND: perform_hand (self, row); break;
-    case DN_FX_TAKE_BACK: perform_take_back (self, row); break;
-    case DN_FX_EXIT:
-        self->exited = true;
-        self->exit_code = (int) row->number;
-        break;
-    case DN_FX_STOP: self->slot[slot_row (row->slot)].stopping = true; break;
-    case DN_FX_INTERRUPT:
-    case DN_FX_KILL:
-    case DN_FX_LOG: break;
-    case DN_FX_FORWARD:
-    case DN_FX_SEND_KEPT:
-    case DN_FX_COMPLETE:
-    case DN_FX_ANSWER:
-    case DN_FX_ASKED:
-    case DN_FX_PLACED:
-    case DN_FX_PROGRESS: dn_check (!"an effect that is not the fleet's");
-    }
+    dn_check ((size_t) row->kind < sizeof performers / sizeof performers[0]);
+    dn_check (performers[row->kind]);
+    world_note (self, row);
+    performers[row->kind](self, row);
 }
 
 void
@@ -381,6 +351,7 @@ world_ready_with (world_t *self, uint32_t slot, uint32_t threads)
     msg.u.ready.pid = 100;
     msg.u.ready.threads = threads;
     msg.u.ready.services = dn_rows_list (&rows);
+    self->slot[slot_row (slot)].ready = true;
     feed_slot (self, slot, &msg, 0);
 }
 
@@ -409,15 +380,23 @@ world_result_of (world_t *self, uint32_t slot, uint64_t seq)
     feed_slot (self, slot, &msg, 10);
 }
 
+/*  A slot claims a task. */
+static void
+claim (world_t *self, world_slot_t *slot, const world_task_t *task)
+{
+    dn_check (task->number > slot->void_upto && task->number > slot->started);
+    dn_check (task->seq < WORLD_SEQS && !self->ran[task->seq]);
+    self->ran[task->seq] = true;
+    slot->started = task->number;
+}
+
 void
 world_start (world_t *self, uint32_t number)
 {
     world_slot_t *slot = &self->slot[number];
     for (uint32_t i = 0; i < slot->count; i++) {
-        uint32_t task = slot->task[slot->first + i].number;
-        if (task > slot->started) {
-            dn_check (task > slot->void_upto);
-            slot->started = task;
+        if (slot->task[slot->first + i].number > slot->started) {
+            claim (self, slot, &slot->task[slot->first + i]);
             return;
         }
     }
@@ -433,7 +412,7 @@ answer (world_t *self, uint32_t number, uint32_t run_us, uint64_t bytes)
     dn_msg_t     msg = {.kind = DN_MSG_RESULT};
 
     if (slot->started < task.number)
-        slot->started = task.number;
+        claim (self, slot, &task);
     slot->first++;
     slot->count--;
     msg.u.result.session = world_client;
@@ -605,116 +584,4 @@ world_up (const dn_fleet_config_t *config)
     world_pass (self, 200); /* an OFFER of the slots that came later */
     world_forget_notes (self);
     return self;
-}
-
-/*  ---- the notes ---- */
-
-void
-world_forget_notes (world_t *self)
-{
-    self->notes = 0;
-}
-
-uint32_t
-count_of (const world_t *self, dn_fx_kind_t kind)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < self->notes; i++)
-        count += self->note[i].kind == kind;
-    return count;
-}
-
-const note_t *
-last_of (const world_t *self, dn_fx_kind_t kind)
-{
-    for (uint32_t i = self->notes; i-- > 0;)
-        if (self->note[i].kind == kind)
-            return &self->note[i];
-    return NULL;
-}
-
-uint32_t
-sent_of (const world_t *self, dn_kind_t kind)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < self->notes; i++)
-        count += self->note[i].kind == DN_FX_SEND && self->note[i].msg == kind;
-    return count;
-}
-
-const note_t *
-last_sent (const world_t *self, dn_kind_t kind)
-{
-    for (uint32_t i = self->notes; i-- > 0;)
-        if (self->note[i].kind == DN_FX_SEND && self->note[i].msg == kind)
-            return &self->note[i];
-    return NULL;
-}
-
-static const note_t *
-sent_about (const world_t *self, dn_kind_t kind, uint64_t seq)
-{
-    for (uint32_t i = self->notes; i-- > 0;) {
-        const note_t *note = &self->note[i];
-        if (note->kind == DN_FX_SEND && note->msg == kind && note->seq == seq)
-            return note;
-    }
-    return NULL;
-}
-
-const note_t *
-result_of (const world_t *self, uint64_t seq)
-{
-    return sent_about (self, DN_MSG_RESULT, seq);
-}
-
-const note_t *
-refusal_of (const world_t *self, uint64_t seq)
-{
-    return sent_about (self, DN_MSG_REFUSE, seq);
-}
-
-bool
-relayed (const world_t *self, uint64_t seq)
-{
-    for (uint32_t i = 0; i < self->notes; i++) {
-        const note_t *note = &self->note[i];
-        if ((note->kind == DN_FX_RELAY || note->kind == DN_FX_RELAY_KEPT) && note->seq == seq)
-            return true;
-    }
-    return false;
-}
-
-bool
-logged (const world_t *self, const char *event)
-{
-    for (uint32_t i = 0; i < self->notes; i++)
-        if (self->note[i].kind == DN_FX_LOG && strcmp (self->note[i].event, event) == 0)
-            return true;
-    return false;
-}
-
-uint32_t
-kept_count (const world_t *self)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < DN_HOLDS_MAX; i++)
-        count += self->kept[i] != 0;
-    return count;
-}
-
-uint32_t
-in_channel (const world_t *self, uint32_t slot)
-{
-    return self->slot[slot].count;
-}
-
-int
-slot_with (const world_t *self, uint64_t seq)
-{
-    for (int i = 0; i < WORLD_SLOTS; i++)
-        for (uint32_t j = 0; j < self->slot[i].count; j++)
-            if (self->slot[i].task[self->slot[i].first + j].seq == seq)
-                return i;
-    return -1;
 }

@@ -1,8 +1,8 @@
 /*  fleet_world.h - a fleet with a false clock, a false manager and false slots, for tests
  *
  *  The world performs what the fleet wants done as its shell does, down to the calls that are made
- *  while effects are performed, and writes down what it did. A test says what happens next and looks
- *  at the notes. Every step asserts what must hold of the fleet.
+ *  while effects are performed, and writes down what it did. A test says what happens next and
+ *  looks at the notes. Every step asserts what must hold of the fleet.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -15,6 +15,7 @@
 #define WORLD_LEVELS 4
 #define WORLD_NOTES  4096
 #define WORLD_TASKS  4096
+#define WORLD_SEQS   10000
 #define WORLD_SLOTS  8
 
 /*  Something that the fleet wanted done. */
@@ -50,7 +51,8 @@ typedef struct {
 
 typedef struct {
     bool         alive;
-    bool         stopping;
+    bool         ready;   /* it has said READY */
+    bool         doomed;  /* it was killed, or asked to end */
     uint32_t     started; /* as the page says */
     uint32_t     void_upto;
     uint32_t     first; /* of those that were handed and not answered */
@@ -68,6 +70,7 @@ typedef struct {
     uint64_t        beats;
     const dn_msg_t *in_hand;         /* of the message that is being fed */
     uint64_t     kept[DN_HOLDS_MAX]; /* seq + 1 of what is kept, by row of the handle; 0: nothing */
+    bool         ran[WORLD_SEQS];    /* each task runs once at most: asserted */
     bool         exited;
     int          exit_code;
     world_slot_t slot[WORLD_SLOTS + 1]; /* the last one is the zygote */
@@ -125,7 +128,11 @@ void world_exit_oom (world_t *self, uint32_t slot);
 
 void world_rss (world_t *self, uint32_t slot, uint64_t rss_bytes);
 
-/*  The notes: how many of that kind since the last world_forget_notes; the last one, NULL if none. */
+/*  Write one down. */
+void world_note (world_t *self, const dn_effect_t *row);
+
+/*  The notes: how many of that kind since the last world_forget_notes; the last one, NULL if none.
+ *  */
 void          world_forget_notes (world_t *self);
 uint32_t      count_of (const world_t *self, dn_fx_kind_t kind);
 const note_t *last_of (const world_t *self, dn_fx_kind_t kind);

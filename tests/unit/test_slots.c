@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-/*  The table once more, as sentences: next state and act, or "-" where the state stays and nothing is
- *  done, or "!" where it cannot be. In the order of the lists in slots.h. */
+/*  The table once more, as sentences: next state and act, or "-" where the state stays and nothing
+ *  is done, or "!" where it cannot be. In the order of the lists in slots.h. */
 static const char *const expected[DN_SLOT_STATES][DN_SLOT_EVENTS] = {
     [DN_SLOT_OFF] = {"STARTING BEGIN", "-", "!", "!", "!", "-", "-", "-", "-", "-", "-", "-"},
     [DN_SLOT_STARTING] = {"-", "IDLE JOIN", "!", "!", "!", "-", "KILLED SLAY", "KILLED SLAY",
