@@ -1,7 +1,7 @@
 /*  denim.h - the C face of denim: call Python functions that run elsewhere
  *
- *  This is the whole public interface of libdenim. Two classes: a client, which calls tasks through a
- *  manager (denimd), and a reply, which says how one call ended. One table of outcomes and one of
+ *  This is the whole public interface of libdenim. Two classes: a client, which calls tasks through
+ *  a manager (denimd), and a reply, which says how one call ended. One table of outcomes and one of
  *  reasons serve the wire, C, Python, the metrics and the manual.
  *
  *  In general: functions return 0 or a negative value, NULL or a pointer; `**` at a call means that
@@ -12,8 +12,8 @@
  *  denim_client_destroy, after which no other call may be made (denim_client_close first, if others
  *  may be waiting). A reply belongs to one thread at a time. The library never exits, prints, forks
  *  or touches signals, and calls nobody back: it has one thread of its own for each connection, and
- *  ZeroMQ another. A client made before a fork is refused in the child (DENIM_ERR_FORKED): make a new
- *  one there.
+ *  ZeroMQ another. A client made before a fork is refused in the child (DENIM_ERR_FORKED): make a
+ *  new one there.
  *
  *  Copyright (c) the denim authors. This Source Code Form is subject to the terms of the Mozilla
  *  Public License, v. 2.0. If a copy of the MPL was not distributed with this file, You can obtain
@@ -44,7 +44,8 @@ extern "C" {
 #define DENIM_EXPORT
 #endif
 
-/*  How a call ended: X (number, NAME, what it means). The numbers are the wire's and never change. */
+/*  How a call ended: X (number, NAME, what it means). The numbers are the wire's and never
+ *  change. */
 #define DENIM_OUTCOME_MAP(X)                                                                       \
     X (0, VALUE, "the task returned a value")                                                      \
     X (1, EXCEPTION, "the task raised")                                                            \
@@ -144,9 +145,8 @@ typedef struct denim_reply  denim_reply_t;
 typedef struct {
     const char *service;     /* NULL: the part of the task's name before ':' */
     int64_t     deadline_ms; /* length from now until the call must have ended; 0: none */
-    int64_t
-        soft_limit_ms; /* run time after which SoftTimeLimit is raised in the task; 0: the worker's */
-    int64_t hard_limit_ms; /* run time after which the slot is killed; 0: the worker's */
+    int64_t soft_limit_ms; /* run time; then SoftTimeLimit is raised in the task; 0: the worker's */
+    int64_t hard_limit_ms; /* run time; then the slot is killed; 0: the worker's */
     int     priority;      /* denim_priority_t + 1; 0: normal */
     int     codec;         /* denim_codec_t; 0: json */
     bool    idempotent;    /* may run twice: after LOST it is submitted again, 3 attempts at most */
@@ -167,30 +167,32 @@ typedef struct {
  *  *error (may be NULL) says which. */
 DENIM_EXPORT denim_client_t *denim_client_new (const char *address, int *error);
 
-/*  Another handle on the same connection: same window, own answers, own descriptor. Owned; NULL when
- *  memory or descriptors are short. The connection lives until its last handle is destroyed. */
+/*  Another handle on the same connection: same window, own answers, own descriptor. Owned; NULL
+ *  when memory or descriptors are short. The connection lives until its last handle is
+ *  destroyed. */
 DENIM_EXPORT denim_client_t *denim_client_dup (denim_client_t *self);
 
-/*  End the calls of this handle as CANCELLED at once (the manager is told), and let every thread that
- *  waits in it return. Answers can still be received; anything new is DENIM_ERR_CLOSED. Twice is fine. */
+/*  End the calls of this handle as CANCELLED at once (the manager is told), and let every thread
+ *  that waits in it return. Answers can still be received; anything new is DENIM_ERR_CLOSED. Twice
+ *  is fine. */
 DENIM_EXPORT void denim_client_close (denim_client_t *self);
 
 /*  Close and take the handle and the answers that nobody took. With the last handle the connection
  *  goes, within a second. In a child of a fork it only forgets. */
 DENIM_EXPORT void denim_client_destroy (denim_client_t **self_p);
 
-/*  Before the first call only; later it is DENIM_ERR_ARGUMENT. `window`: calls that have not ended, of
- *  all handles, at most: 1 to 1,000,000, default 1000. (Answers that nobody took do not count, so take
- *  them: they are kept until then.) `connect_timeout_ms`: a manager not reached once within it makes
- *  calls end as UNAVAILABLE, default 10,000; -1: wait for ever. `name`: shown in status, default
- *  host name and pid; 63 bytes at most. */
+/*  Before the first call only; later it is DENIM_ERR_ARGUMENT. `window`: calls that have not ended,
+ *  of all handles, at most: 1 to 1,000,000, default 1000. (Answers that nobody took do not count,
+ *  so take them: they are kept until then.) `connect_timeout_ms`: a manager not reached once within
+ *  it makes calls end as UNAVAILABLE, default 10,000; -1: wait for ever. `name`: shown in status,
+ *  default host name and pid; 63 bytes at most. */
 DENIM_EXPORT int denim_client_set_window (denim_client_t *self, int window);
 DENIM_EXPORT int denim_client_set_connect_timeout (denim_client_t *self, int64_t timeout_ms);
 DENIM_EXPORT int denim_client_set_name (denim_client_t *self, const char *name);
 
-/*  Submit a call of `task` ("module:function"). `args` (array or NULL) and `kwargs` (object or NULL)
- *  are borrowed. Waits while the window is full, at most `timeout_ms` (-1: for ever, 0: not at all).
- *  Returns the call's id, > 0, or a negative denim_error_t. */
+/*  Submit a call of `task` ("module:function"). `args` (array or NULL) and `kwargs` (object or
+ *  NULL) are borrowed. Waits while the window is full, at most `timeout_ms` (-1: for ever, 0: not
+ *  at all). Returns the call's id, > 0, or a negative denim_error_t. */
 DENIM_EXPORT int64_t denim_client_submit (denim_client_t *self, const char *task, json_t *args,
                                           json_t *kwargs, const denim_options_t *options,
                                           int64_t timeout_ms);
@@ -202,9 +204,9 @@ DENIM_EXPORT int64_t denim_client_submit_frames (denim_client_t *self, const cha
                                                  int64_t                timeout_ms);
 
 /*  Wait for the answer of call `id` that was submitted through this handle without `take_later`.
- *  Returns the reply, owned, or NULL when `timeout_ms` (-1: for ever) ran out or there is no such call;
- *  *error (may be NULL) says which. A reply is given out once, to one thread. After a timeout wait
- *  again, or denim_client_forget. */
+ *  Returns the reply, owned, or NULL when `timeout_ms` (-1: for ever) ran out or there is no such
+ *  call; *error (may be NULL) says which. A reply is given out once, to one thread. After a timeout
+ *  wait again, or denim_client_forget. */
 DENIM_EXPORT denim_reply_t *denim_client_wait (denim_client_t *self, int64_t id, int64_t timeout_ms,
                                                int *error);
 
@@ -225,8 +227,8 @@ DENIM_EXPORT denim_reply_t *denim_client_recv (denim_client_t *self);
 DENIM_EXPORT size_t denim_client_recv_many (denim_client_t *self, denim_reply_t **replies,
                                             size_t replies_max);
 
-/*  The same, but waits until there is one, `timeout_ms` (-1: for ever) at most. 0: the time is over, or
- *  the handle is closed and has nothing left to give. One thread at a time. */
+/*  The same, but waits until there is one, `timeout_ms` (-1: for ever) at most. 0: the time is
+ *  over, or the handle is closed and has nothing left to give. One thread at a time. */
 DENIM_EXPORT size_t denim_client_recv_wait (denim_client_t *self, denim_reply_t **replies,
                                             size_t replies_max, int64_t timeout_ms);
 
@@ -234,15 +236,17 @@ DENIM_EXPORT size_t denim_client_recv_wait (denim_client_t *self, denim_reply_t 
  *  epoll or select only. */
 DENIM_EXPORT int denim_client_fd (denim_client_t *self);
 
-/*  Wish that the call ends: 1 when it had not been sent and ended as CANCELLED at once (its answer says
- *  so), 0 when the wish is on its way (kill: the slot is killed for it) or it has just ended, negative
- *  denim_error_t otherwise. */
+/*  Wish that the call ends: 1 when it had not been sent and ended as CANCELLED at once (its answer
+ *  says so), 0 when the wish is on its way (kill: the slot is killed for it) or it has just ended,
+ *  negative denim_error_t otherwise. */
 DENIM_EXPORT int denim_client_cancel (denim_client_t *self, int64_t id, bool kill);
 
-/*  Cancel the call and drop its answer, whether it is there or would still come. 0 or a denim_error_t. */
+/*  Cancel the call and drop its answer, whether it is there or would still come. 0 or a
+ *  denim_error_t. */
 DENIM_EXPORT int denim_client_forget (denim_client_t *self, int64_t id);
 
-/*  1 when a worker is known to have the call and it has not ended, 0 when not, or a denim_error_t. */
+/*  1 when a worker is known to have the call and it has not ended, 0 when not, or a
+ *  denim_error_t. */
 DENIM_EXPORT int denim_client_running (denim_client_t *self, int64_t id);
 
 /*  What the task last said of itself: 1 and it is in *progress, 0 when it has said nothing, or a
@@ -256,9 +260,9 @@ typedef struct {
 DENIM_EXPORT int denim_client_progress (denim_client_t *self, int64_t id,
                                         denim_progress_t *progress);
 
-/*  Ask the manager (verb "status"; later more). Returns its answer as JSON, owned by the caller; NULL
- *  when it did not come within `timeout_ms` (-1: for ever), and *error says whether there was nobody to
- *  ask. `args` is borrowed and may be NULL. */
+/*  Ask the manager (verb "status"; later more). Returns its answer as JSON, owned by the caller;
+ *  NULL when it did not come within `timeout_ms` (-1: for ever), and *error says whether there was
+ *  nobody to ask. `args` is borrowed and may be NULL. */
 DENIM_EXPORT json_t *denim_client_ask (denim_client_t *self, const char *verb, json_t *args,
                                        int64_t timeout_ms, int *error);
 
@@ -294,8 +298,8 @@ DENIM_EXPORT size_t      denim_reply_frames (const denim_reply_t *self);
 DENIM_EXPORT const void *denim_reply_frame (const denim_reply_t *self, size_t index,
                                             size_t *frame_bytes);
 
-/*  The first frame read as JSON; borrowed, NULL if it is none (pickle, no payload). An integer beyond
- *  64 bits, NaN and lone surrogates, which Python can send, are none for jansson. */
+/*  The first frame read as JSON; borrowed, NULL if it is none (pickle, no payload). An integer
+ *  beyond 64 bits, NaN and lone surrogates, which Python can send, are none for jansson. */
 DENIM_EXPORT json_t *denim_reply_json (denim_reply_t *self);
 
 #ifdef __cplusplus

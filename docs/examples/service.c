@@ -1,9 +1,9 @@
 /*  service.c - a small C service that has Python code run elsewhere
  *
  *  It reads numbers from standard input, a line each, has `myapp:add` double every one of them, and
- *  prints the answers as they come. One thread and one event loop: what an HTTP server would do with
- *  its sockets is done here with standard input. The client's descriptor is readable while there are
- *  answers, so it goes into any poll, epoll, libev or GLib loop.
+ *  prints the answers as they come. One thread and one event loop: what an HTTP server would do
+ *  with its sockets is done here with standard input. The client's descriptor is readable while
+ *  there are answers, so it goes into any poll, epoll, libev or GLib loop.
  *
  *      denimd &  denim-worker myapp &
  *      cc service.c $(pkg-config --cflags --libs libdenim) -o service
@@ -46,7 +46,8 @@ submit (denim_client_t *client, long number)
     return false;
 }
 
-/*  Print one answer. Every call ends: with a value, the task's exception, or an outcome that says why. */
+/*  Print one answer. Every call ends: with a value, the task's exception, or an outcome that says
+ *  why. */
 static void
 answer (denim_reply_t *reply)
 {

@@ -1,32 +1,26 @@
 /*  _denim_client.c - the Python extension: a handle on a connection
  *
- *  The fast way through keeps the GIL: submitting a small call and taking answers that are there cost
- *  less than letting go of it. Whatever waits, or copies much, lets go of it.
+ *  The fast way through keeps the GIL: submitting a small call and taking answers that are there
+ *  cost less than letting go of it. Whatever waits, or copies much, lets go of it.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
-#include "_denim.h"
+#include "_denim_request.h"
 
 #include "io/address.h"
-#include "io/process.h"
 #include "lib/inquiry.h"
 #include "lib/inside.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define FRAMES_MAX           64
-#define COPY_UNDER_GIL_BYTES 65536 /* larger payloads are copied without the GIL */
-#define SLICE_MS             50    /* of a wait in the main thread, which runs signal handlers */
-#define LONG_SLICE_MS        1000  /* in any other thread */
-#define RECV_MAX             256   /* replies taken in one go */
-#define SECONDS_MAX          1e15  /* more is no limit at all */
+#define RECV_MAX 256 /* replies taken in one go */
 
 typedef struct {
-    PyObject_HEAD denim_client_t *client; /* owned; NULL: could not be made */
-    bool                          closed;
+    PyObject        ob_base;
+    denim_client_t *client; /* owned; NULL: could not be made */
+    bool            closed;
 } client_t;
 
 static denim_client_t *
@@ -39,99 +33,6 @@ static dn_module_t *
 module_of (PyObject *object)
 {
     return PyType_GetModuleState (Py_TYPE (object));
-}
-
-/*  ---- arguments ---- */
-
-/*  Seconds as milliseconds, rounded up; -1 for None. -1 with an exception set when it is neither. */
-static int
-parse_seconds (PyObject *object, const char *name, int64_t *ms)
-{
-    *ms = -1;
-    if (object == Py_None)
-        return 0;
-    double seconds = PyFloat_AsDouble (object);
-    if (seconds == -1.0 && PyErr_Occurred ())
-        return -1;
-    if (!(seconds >= 0)) {
-        PyErr_Format (PyExc_ValueError, "%s must be a number of seconds, 0 or more, or None", name);
-        return -1;
-    }
-    if (seconds > SECONDS_MAX)
-        return 0;
-    *ms = (int64_t) (seconds * 1000);
-    *ms += (double) *ms < seconds * 1000;
-    return 0;
-}
-
-/*  The same for a deadline or limit of a call, where 0 is "none": it becomes the shortest one. */
-static int
-parse_limit (PyObject *object, const char *name, int64_t *ms)
-{
-    if (parse_seconds (object, name, ms) < 0)
-        return -1;
-    if (*ms <= 0)
-        *ms = *ms < 0 ? 0 : 1;
-    return 0;
-}
-
-/*  Borrowed from the string; NULL with an exception set. */
-static const char *
-parse_text (PyObject *object, const char *name)
-{
-    Py_ssize_t text_bytes;
-    if (!PyUnicode_Check (object)) {
-        PyErr_Format (PyExc_TypeError, "%s must be a str", name);
-        return NULL;
-    }
-    const char *text = PyUnicode_AsUTF8AndSize (object, &text_bytes);
-    if (text && strlen (text) != (size_t) text_bytes) {
-        PyErr_Format (PyExc_ValueError, "%s must not hold a NUL", name);
-        return NULL;
-    }
-    return text;
-}
-
-static int
-parse_small_int (PyObject *object, const char *name, int *number)
-{
-    long value = PyLong_AsLong (object);
-    if (value == -1 && PyErr_Occurred ()) {
-        if (!PyErr_ExceptionMatches (PyExc_OverflowError))
-            return -1;
-        PyErr_Clear ();
-        value = 1000000000;
-    }
-    if (value < -1000000000 || value > 1000000000) {
-        PyErr_Format (PyExc_ValueError, "%s is out of its range", name);
-        return -1;
-    }
-    *number = (int) value;
-    return 0;
-}
-
-/*  An id; one that cannot be one is -1, which no call has. */
-static int
-parse_id (PyObject *object, int64_t *id)
-{
-    long long value = PyLong_AsLongLong (object);
-    if (value == -1 && PyErr_Occurred ()) {
-        if (!PyErr_ExceptionMatches (PyExc_OverflowError))
-            return -1;
-        PyErr_Clear ();
-    }
-    *id = value;
-    return 0;
-}
-
-static int
-check_count (const char *name, Py_ssize_t nargs, Py_ssize_t least, Py_ssize_t most)
-{
-    if (nargs >= least && nargs <= most)
-        return 0;
-    PyErr_Format (PyExc_TypeError, "%s() takes %zd to %zd arguments (%zd given)", name, least, most,
-                  nargs);
-    return -1;
 }
 
 /*  May the handle be used? -1 with an exception set otherwise. */
@@ -149,221 +50,30 @@ check_open (PyObject *object)
     return -1;
 }
 
-/*  ---- waiting ---- */
-
-static int64_t
-point_ms (int64_t timeout_ms)
-{
-    return timeout_ms < 0 ? INT64_MAX : dn_process_now_ms () + timeout_ms;
-}
-
-/*  How long to wait before signals are looked at again: until then at most, 0 when it has come. */
-static int64_t
-slice_ms (int64_t until_ms)
-{
-    int64_t slice = getpid () == gettid () ? SLICE_MS : LONG_SLICE_MS;
-    if (until_ms == INT64_MAX)
-        return slice;
-    int64_t left_ms = until_ms - dn_process_now_ms ();
-    return left_ms < 0 ? 0 : left_ms < slice ? left_ms : slice;
-}
-
-/*  ---- a call that is asked for ---- */
-
-typedef struct {
-    const char     *task; /* borrowed */
-    denim_options_t options;
-    int64_t         until_ms;     /* of its deadline; INT64_MAX: none */
-    size_t          frames_count; /* frames held */
-    size_t          payload_bytes;
-    denim_frame_t   frames[FRAMES_MAX];
-    Py_buffer       views[FRAMES_MAX];
-} request_t;
-
-static void
-request_release (request_t *self)
-{
-    for (size_t i = 0; i < self->frames_count; i++)
-        PyBuffer_Release (&self->views[i]);
-    self->frames_count = 0;
-}
-
-static int
-request_add_frame (request_t *self, PyObject *frame)
-{
-    Py_buffer *view = &self->views[self->frames_count];
-    if (!frame || PyObject_GetBuffer (frame, view, PyBUF_SIMPLE) < 0)
-        return -1;
-    self->frames[self->frames_count].bytes = view->buf;
-    self->frames[self->frames_count].frame_bytes = (size_t) view->len;
-    self->payload_bytes += (size_t) view->len;
-    self->frames_count++;
-    return 0;
-}
-
-static int
-request_set_list (request_t *self, PyObject *list)
-{
-    Py_ssize_t count = PyList_Size (list);
-    if (count < 1 || count > FRAMES_MAX) {
-        PyErr_SetString (PyExc_ValueError, "a payload has 1 to 64 frames");
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < count; i++)
-        if (request_add_frame (self, PyList_GetItem (list, i)) < 0) /* borrowed */
-            return -1;
-    return 0;
-}
-
-static int
-request_set_frames (request_t *self, PyObject *frames)
-{
-    if (PyList_Check (frames))
-        return request_set_list (self, frames);
-    if (!PySequence_Check (frames) || PyBytes_Check (frames) || PyUnicode_Check (frames)) {
-        PyErr_SetString (PyExc_TypeError, "frames must be a sequence of buffers");
-        return -1;
-    }
-    PyObject *list = PySequence_List (frames);
-    if (!list)
-        return -1;
-    int rc = request_set_list (self, list);
-    Py_DECREF (list);
-    return rc;
-}
-
-/*  From `service` on: service, deadline, soft_limit, hard_limit, priority, idempotent. */
-static int
-request_set_options (request_t *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    denim_options_t *options = &self->options;
-    if (nargs > 0 && args[0] != Py_None) {
-        options->service = parse_text (args[0], "service");
-        if (!options->service)
-            return -1;
-    }
-    if (nargs > 1 && parse_limit (args[1], "deadline", &options->deadline_ms) < 0)
-        return -1;
-    if (nargs > 2 && parse_limit (args[2], "soft_limit", &options->soft_limit_ms) < 0)
-        return -1;
-    if (nargs > 3 && parse_limit (args[3], "hard_limit", &options->hard_limit_ms) < 0)
-        return -1;
-    options->priority = DENIM_PRIORITY_NORMAL + 1;
-    if (nargs > 4) {
-        int priority;
-        if (parse_small_int (args[4], "priority", &priority) < 0)
-            return -1;
-        if (priority < DENIM_PRIORITY_HIGH || priority > DENIM_PRIORITY_LOW) {
-            PyErr_SetString (PyExc_ValueError, "priority is one of PRIORITIES");
-            return -1;
-        }
-        options->priority = priority + 1;
-    }
-    int idempotent = nargs > 5 ? PyObject_IsTrue (args[5]) : 0;
-    options->idempotent = idempotent > 0;
-    return idempotent < 0 ? -1 : 0;
-}
-
-/*  Read task, frames and codec, and the options behind them. */
-static int
-request_init (request_t *self, PyObject *const *args, PyObject *const *options, Py_ssize_t noptions)
-{
-    int codec;
-    memset (self, 0, offsetof (request_t, frames));
-    self->task = parse_text (args[0], "task");
-    if (!self->task || parse_small_int (args[2], "codec", &codec) < 0)
-        return -1;
-    if (codec != DENIM_CODEC_JSON && codec != DENIM_CODEC_PICKLE) {
-        PyErr_SetString (PyExc_ValueError, "codec is one of CODECS");
-        return -1;
-    }
-    self->options.codec = codec;
-    if (request_set_options (self, options, noptions) < 0)
-        return -1;
-    int64_t deadline_ms = self->options.deadline_ms;
-    self->until_ms = deadline_ms ? point_ms (deadline_ms) : INT64_MAX;
-    if (request_set_frames (self, args[1]) == 0)
-        return 0;
-    request_release (self);
-    return -1;
-}
-
-/*  One try, without waiting: its id, or a denim_error_t. */
-static int64_t
-request_try (request_t *self, denim_client_t *client)
-{
-    int64_t id;
-    if (self->payload_bytes <= COPY_UNDER_GIL_BYTES)
-        return denim_client_submit_frames (client, self->task, self->frames, self->frames_count,
-                                           &self->options, 0);
-    Py_BEGIN_ALLOW_THREADS id = denim_client_submit_frames (client, self->task, self->frames,
-                                                            self->frames_count, &self->options, 0);
-    Py_END_ALLOW_THREADS return id;
-}
-
-/*  Wait for room in the window and try again, until then at most. A denim_error_t, DENIM_ERR_WINDOW
- *  when time is over, DENIM_ERR_INTERRUPTED with an exception set; or the id. */
-static int64_t
-request_insist (request_t *self, denim_client_t *client, int64_t until_ms)
-{
-    int64_t id = DENIM_ERR_WINDOW;
-    if (self->until_ms < until_ms)
-        until_ms = self->until_ms;
-    while (id == DENIM_ERR_WINDOW) {
-        int64_t wait_ms = slice_ms (until_ms);
-        int     rc;
-        if (wait_ms == 0)
-            return DENIM_ERR_WINDOW;
-        Py_BEGIN_ALLOW_THREADS rc = dn_client_await_room (client, wait_ms);
-        Py_END_ALLOW_THREADS if (PyErr_CheckSignals () < 0) return DENIM_ERR_INTERRUPTED;
-        if (rc != 0 && rc != DENIM_ERR_WINDOW)
-            return rc;
-        if (self->until_ms != INT64_MAX) {
-            int64_t left_ms = self->until_ms - dn_process_now_ms ();
-            self->options.deadline_ms = left_ms > 0 ? left_ms : 1;
-        }
-        id = request_try (self, client);
-    }
-    return id;
-}
-
-/*  The exception for a call that could not be made; returns NULL. */
-static PyObject *
-raise_submit (int64_t error)
-{
-    if (error == DENIM_ERR_INTERRUPTED)
-        return NULL;
-    if (error != DENIM_ERR_ARGUMENT)
-        return dn_raise ((int) error);
-    PyErr_SetString (PyExc_ValueError, "a task is named MODULE:FUNCTION, of 1 to 255 bytes; "
-                                       "its service, of 1 to 127 bytes, is MODULE if not given");
-    return NULL;
-}
-
 static PyObject *
 client_submit (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
-    request_t request;
-    int64_t   timeout_ms = -1;
-    if (check_count ("submit", nargs, 3, 11) < 0 || check_open (object) < 0)
+    dn_py_request_t request;
+    int64_t         timeout_ms = -1;
+    if (dn_args_count ("submit", nargs, 3, 11) < 0 || check_open (object) < 0)
         return NULL;
-    if (nargs > 4 && parse_seconds (args[4], "timeout", &timeout_ms) < 0)
+    if (nargs > 4 && dn_args_seconds (args[4], "timeout", &timeout_ms) < 0)
         return NULL;
-    if (request_init (&request, args, args + 5, nargs - 5) < 0)
+    if (dn_request_init (&request, args, args + 5, nargs - 5) < 0)
         return NULL;
 
     PyObject *token = nargs > 3 ? args[3] : Py_None;
     Py_INCREF (token); /* the reply's, when there is one */
     request.options.take_later = true;
     request.options.tag = token;
-    int64_t id = request_try (&request, client_of (object));
+    int64_t id = dn_request_try (&request, client_of (object));
     if (id == DENIM_ERR_WINDOW && timeout_ms)
-        id = request_insist (&request, client_of (object), point_ms (timeout_ms));
-    request_release (&request);
+        id = dn_request_insist (&request, client_of (object), dn_wait_point_ms (timeout_ms));
+    dn_request_release (&request);
     if (id > 0)
         return PyLong_FromLongLong (id);
     Py_DECREF (token);
-    return id == DENIM_ERR_WINDOW ? PyLong_FromLong (0) : raise_submit (id);
+    return id == DENIM_ERR_WINDOW ? PyLong_FromLong (0) : dn_request_raise (id);
 }
 
 /*  ---- call ---- */
@@ -382,7 +92,7 @@ await_reply (PyObject *object, int64_t id)
     for (;;) {
         denim_reply_t         *reply;
         int                    error;
-        int64_t                wait_ms = slice_ms (INT64_MAX);
+        int64_t                wait_ms = dn_wait_slice_ms (INT64_MAX);
         Py_BEGIN_ALLOW_THREADS reply = denim_client_wait (client_of (object), id, wait_ms, &error);
         Py_END_ALLOW_THREADS if (reply) return dn_reply_object (module_of (object)->reply, reply,
                                                                 NULL);
@@ -398,20 +108,20 @@ await_reply (PyObject *object, int64_t id)
 static PyObject *
 client_call (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
-    request_t request;
-    if (check_count ("call", nargs, 3, 9) < 0 || check_open (object) < 0)
+    dn_py_request_t request;
+    if (dn_args_count ("call", nargs, 3, 9) < 0 || check_open (object) < 0)
         return NULL;
-    if (request_init (&request, args, args + 3, nargs - 3) < 0)
+    if (dn_request_init (&request, args, args + 3, nargs - 3) < 0)
         return NULL;
-    int64_t id = request_try (&request, client_of (object));
+    int64_t id = dn_request_try (&request, client_of (object));
     if (id == DENIM_ERR_WINDOW)
-        id = request_insist (&request, client_of (object), INT64_MAX);
-    request_release (&request);
+        id = dn_request_insist (&request, client_of (object), INT64_MAX);
+    dn_request_release (&request);
     if (id > 0)
         return await_reply (object, id);
     if (id == DENIM_ERR_WINDOW) /* until its deadline */
         return dn_reply_object (module_of (object)->reply, NULL, NULL);
-    return raise_submit (id);
+    return dn_request_raise (id);
 }
 
 /*  ---- answers ---- */
@@ -442,8 +152,8 @@ client_recv (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
     int64_t        timeout_ms;
     int            most;
 
-    if (check_count ("recv", nargs, 2, 2) < 0 || parse_small_int (args[0], "max", &most) < 0 ||
-        parse_seconds (args[1], "timeout", &timeout_ms) < 0)
+    if (dn_args_count ("recv", nargs, 2, 2) < 0 || dn_args_int (args[0], "max", &most) < 0 ||
+        dn_args_seconds (args[1], "timeout", &timeout_ms) < 0)
         return NULL;
     if (most < 1) {
         PyErr_SetString (PyExc_ValueError, "max must be 1 or more");
@@ -453,9 +163,9 @@ client_recv (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
         return dn_raise (DENIM_ERR_FORKED);
     size_t  room = most < RECV_MAX ? (size_t) most : RECV_MAX;
     size_t  count = denim_client_recv_many (self->client, replies, room);
-    int64_t until_ms = count || timeout_ms == 0 ? 0 : point_ms (timeout_ms);
+    int64_t until_ms = count || timeout_ms == 0 ? 0 : dn_wait_point_ms (timeout_ms);
     int64_t wait_ms;
-    while (!count && !self->closed && until_ms && (wait_ms = slice_ms (until_ms)) > 0) {
+    while (!count && !self->closed && until_ms && (wait_ms = dn_wait_slice_ms (until_ms)) > 0) {
         Py_BEGIN_ALLOW_THREADS count =
             denim_client_recv_wait (self->client, replies, room, wait_ms);
         Py_END_ALLOW_THREADS if (!count && PyErr_CheckSignals () < 0) return NULL;
@@ -481,8 +191,8 @@ client_cancel (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
     int64_t id;
     int     rc;
-    if (check_count ("cancel", nargs, 1, 2) < 0 || check_open (object) < 0 ||
-        parse_id (args[0], &id) < 0)
+    if (dn_args_count ("cancel", nargs, 1, 2) < 0 || check_open (object) < 0 ||
+        dn_args_id (args[0], &id) < 0)
         return NULL;
     int kill = nargs > 1 ? PyObject_IsTrue (args[1]) : 0;
     if (kill < 0)
@@ -495,7 +205,7 @@ static PyObject *
 client_running (PyObject *object, PyObject *arg)
 {
     int64_t id;
-    if (check_open (object) < 0 || parse_id (arg, &id) < 0)
+    if (check_open (object) < 0 || dn_args_id (arg, &id) < 0)
         return NULL;
     return PyBool_FromLong (denim_client_running (client_of (object), id) == 1);
 }
@@ -505,7 +215,7 @@ client_progress (PyObject *object, PyObject *arg)
 {
     int64_t          id;
     denim_progress_t progress;
-    if (check_open (object) < 0 || parse_id (arg, &id) < 0)
+    if (check_open (object) < 0 || dn_args_id (arg, &id) < 0)
         return NULL;
     if (denim_client_progress (client_of (object), id, &progress) != 1)
         Py_RETURN_NONE;
@@ -524,13 +234,13 @@ client_status (PyObject *object, PyObject *arg)
     int64_t         timeout_ms;
     int             error;
     bool            over = false;
-    if (check_open (object) < 0 || parse_seconds (arg, "timeout", &timeout_ms) < 0)
+    if (check_open (object) < 0 || dn_args_seconds (arg, "timeout", &timeout_ms) < 0)
         return NULL;
     dn_inquiry_t *inquiry = dn_inquiry_begin (client, "status", NULL, timeout_ms, &error);
     if (!inquiry)
         return dn_raise (error);
     while (!over && PyErr_CheckSignals () == 0) {
-        int64_t                wait_ms = slice_ms (INT64_MAX);
+        int64_t                wait_ms = dn_wait_slice_ms (INT64_MAX);
         Py_BEGIN_ALLOW_THREADS over = dn_inquiry_wait (client, inquiry, wait_ms);
         Py_END_ALLOW_THREADS
     }
@@ -668,7 +378,7 @@ client_new (PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords (args, kwargs, "z|$iOz:Client", keywords, &address, &window,
                                       &timeout, &name))
         return NULL;
-    if (timeout && parse_seconds (timeout, "connect_timeout", &connect_timeout_ms) < 0)
+    if (timeout && dn_args_seconds (timeout, "connect_timeout", &connect_timeout_ms) < 0)
         return NULL;
     denim_client_t *client = denim_client_new (address, &error);
     if (!client && error == DENIM_ERR_ADDRESS)

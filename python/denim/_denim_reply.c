@@ -8,14 +8,15 @@
 
 #include <string.h>
 
-/*  Frames shorter than this are copied: that is cheaper than a view's own object, and what ZeroMQ hands
- *  out of its read buffer (8 KiB) is aligned to nothing. */
+/*  Frames shorter than this are copied: that is cheaper than a view's own object, and what ZeroMQ
+ *  hands out of its read buffer (8 KiB) is aligned to nothing. */
 #define COPIED_BYTES 8192
 
 /*  ---- the memory of a frame ---- */
 
 typedef struct {
-    PyObject_HEAD zmq_msg_t bytes;
+    PyObject  ob_base;
+    zmq_msg_t bytes;
 } frame_t;
 
 static int
@@ -51,9 +52,10 @@ PyType_Spec dn_frame_spec = {
 /*  ---- the reply ---- */
 
 typedef struct {
-    PyObject_HEAD denim_reply_t *reply;  /* owned; NULL: the call did not get into the window */
-    PyObject                    *token;  /* NULL: None */
-    PyObject                    *frames; /* NULL: nobody has asked for them */
+    PyObject       ob_base;
+    denim_reply_t *reply;  /* owned; NULL: the call did not get into the window */
+    PyObject      *token;  /* NULL: None */
+    PyObject      *frames; /* NULL: nobody has asked for them */
 } reply_t;
 
 PyObject *

@@ -1,8 +1,8 @@
 /*  cli.h - the `denim` command: its verbs, and what they share
  *
- *  Each verb is one file and one function, that reads its own options and returns an exit code. Output
- *  is on stdout and for programs as much as for people; everything else is one line on stderr. Must
- *  never know: sockets and the wire; it is a user of denim.h like any other.
+ *  Each verb is one file and one function, that reads its own options and returns an exit code.
+ *  Output is on stdout and for programs as much as for people; everything else is one line on
+ *  stderr. Must never know: sockets and the wire; it is a user of denim.h like any other.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -47,8 +47,9 @@ int dn_cli_version (dn_cli_t *cli, int argc, char **argv);
 /*  `denim: ` and a sentence, on stderr. Returns `code`. */
 __attribute__ ((format (printf, 2, 3))) int dn_cli_fail (int code, const char *format, ...);
 
-/*  A verb's next option, as getopt_long gives it, -1 at the end: `--manager ADDRESS` and `--help` are
- *  everyone's and done here. '?' after the mistake was told, or after help was printed with *code 0. */
+/*  A verb's next option, as getopt_long gives it, -1 at the end: `--manager ADDRESS` and `--help`
+ *  are everyone's and done here. '?' after the mistake was told, or after help was printed with
+ *  *code 0. */
 struct option;
 int dn_cli_option (dn_cli_t *cli, int argc, char **argv, const char *short_options,
                    const struct option *long_options, int *code);
@@ -78,8 +79,8 @@ typedef struct {
     char (*cell)[DN_TABLE_CELL]; /* owned */
 } dn_table_t;
 
-/*  `titles`, separated by blanks, are the first row; a column whose title begins with '>' stands to the
- *  right. */
+/*  `titles`, separated by blanks, are the first row; a column whose title begins with '>' stands to
+ *  the right. */
 void dn_table_init (dn_table_t *self, const char *titles);
 
 /*  Append a cell; a row is full when the next one begins. */

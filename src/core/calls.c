@@ -25,32 +25,21 @@ struct dn_calls {
     struct dn_call_list numbered; /* rising */
 };
 
-/*  Every cell is filled; what an answer to an old try or attempt would do is not asked here: such an
- *  answer is no event. */
+/*  What each event does in each state. What an answer to an old try or attempt would do is not
+ *  asked here: such an answer is no event. */
 #define _(name) DN_CALL_DO_##name
-static const uint8_t actions[DN_CALL_STATES][DN_CALL_EVENTS] = {
+static const uint8_t actions[DN_CALL_EVENTS][DN_CALL_STATES] = {
     /* clang-format off */
-    /*                        HELD must be left by SUBMIT only; a value is a value, whenever it comes */
-    [DN_CALL_HELD]       = {[DN_CALL_ON_SUBMIT] = _(SEND),   [DN_CALL_ON_UNSENT]  = _(IGNORE),
-                            [DN_CALL_ON_PLACED] = _(IGNORE), [DN_CALL_ON_AGAIN]   = _(IGNORE),
-                            [DN_CALL_ON_REFUSED]= _(IGNORE), [DN_CALL_ON_RESULT]  = _(END),
-                            [DN_CALL_ON_LOST]   = _(RETRY),  [DN_CALL_ON_CANCEL]  = _(END_CANCELLED),
-                            [DN_CALL_ON_GIVE_UP]= _(END)},
-    [DN_CALL_SENT]       = {[DN_CALL_ON_SUBMIT] = _(BUG),    [DN_CALL_ON_UNSENT]  = _(HOLD),
-                            [DN_CALL_ON_PLACED] = _(MARK),   [DN_CALL_ON_AGAIN]   = _(HOLD),
-                            [DN_CALL_ON_REFUSED]= _(END),    [DN_CALL_ON_RESULT]  = _(END),
-                            [DN_CALL_ON_LOST]   = _(RETRY),  [DN_CALL_ON_CANCEL]  = _(WISH),
-                            [DN_CALL_ON_GIVE_UP]= _(LEAVE)},
-    [DN_CALL_KNOWN]      = {[DN_CALL_ON_SUBMIT] = _(BUG),    [DN_CALL_ON_UNSENT]  = _(IGNORE),
-                            [DN_CALL_ON_PLACED] = _(MARK),   [DN_CALL_ON_AGAIN]   = _(HOLD),
-                            [DN_CALL_ON_REFUSED]= _(END),    [DN_CALL_ON_RESULT]  = _(END),
-                            [DN_CALL_ON_LOST]   = _(RETRY),  [DN_CALL_ON_CANCEL]  = _(WISH),
-                            [DN_CALL_ON_GIVE_UP]= _(LEAVE)},
-    [DN_CALL_CANCELLING] = {[DN_CALL_ON_SUBMIT] = _(BUG),    [DN_CALL_ON_UNSENT]  = _(END_CANCELLED),
-                            [DN_CALL_ON_PLACED] = _(MARK),   [DN_CALL_ON_AGAIN]   = _(END_CANCELLED),
-                            [DN_CALL_ON_REFUSED]= _(END_CANCELLED), [DN_CALL_ON_RESULT] = _(END),
-                            [DN_CALL_ON_LOST]   = _(END),    [DN_CALL_ON_CANCEL]  = _(WISH),
-                            [DN_CALL_ON_GIVE_UP]= _(LEAVE)},
+    /*                       HELD               SENT       KNOWN      CANCELLING */
+    [DN_CALL_ON_SUBMIT]  = { _(SEND),           _(BUG),    _(BUG),    _(BUG) },
+    [DN_CALL_ON_UNSENT]  = { _(IGNORE),         _(HOLD),   _(IGNORE), _(END_CANCELLED) },
+    [DN_CALL_ON_PLACED]  = { _(IGNORE),         _(MARK),   _(MARK),   _(MARK) },
+    [DN_CALL_ON_AGAIN]   = { _(IGNORE),         _(HOLD),   _(HOLD),   _(END_CANCELLED) },
+    [DN_CALL_ON_REFUSED] = { _(IGNORE),         _(END),    _(END),    _(END_CANCELLED) },
+    [DN_CALL_ON_RESULT]  = { _(END),            _(END),    _(END),    _(END) },
+    [DN_CALL_ON_LOST]    = { _(RETRY),          _(RETRY),  _(RETRY),  _(END) },
+    [DN_CALL_ON_CANCEL]  = { _(END_CANCELLED),  _(WISH),   _(WISH),   _(WISH) },
+    [DN_CALL_ON_GIVE_UP] = { _(END),            _(LEAVE),  _(LEAVE),  _(LEAVE) },
     /* clang-format on */
 };
 #undef _
@@ -59,7 +48,7 @@ dn_call_action_t
 dn_call_action (dn_call_state_t state, dn_call_event_t event)
 {
     dn_check (state < DN_CALL_STATES && event < DN_CALL_EVENTS);
-    return (dn_call_action_t) actions[state][event];
+    return (dn_call_action_t) actions[event][state];
 }
 
 /*  ---- table ---- */
@@ -70,7 +59,8 @@ same_seq (const void *table, uint32_t row, const void *key)
     return ((const dn_call_t *) table)[row].seq == *(const uint64_t *) key;
 }
 
-/*  Numbers rise by one, and as places they would be one long run, which a removal walks to its end. */
+/*  Numbers rise by one, and as places they would be one long run, which a removal walks to its
+ *  end. */
 static uint64_t
 spread (uint64_t seq)
 {

@@ -1,8 +1,8 @@
 /*  calls.h - the session's records of calls: what was asked for, how far it is
  *
- *  Owns: one row for each call that has not ended, found by handle or by sequence number, in the order
- *  of their deadlines and in the order of their numbers; and the table that says what each event does
- *  to a call in each state. Must never know: messages, links, why a call may be sent.
+ *  Owns: one row for each call that has not ended, found by handle or by sequence number, in the
+ *  order of their deadlines and in the order of their numbers; and the table that says what each
+ *  event does to a call in each state. Must never know: messages, links, why a call may be sent.
  *
  *  A call gets its sequence number with its first SUBMIT and keeps it over all retries, so numbers
  *  rise in the order in which calls were first sent.
@@ -115,9 +115,9 @@ typedef struct dn_calls dn_calls_t;
 dn_calls_t *dn_calls_new (uint32_t calls_max);
 void        dn_calls_destroy (dn_calls_t **self_p);
 
-/*  A new row, zeroed but for its handle and attempt, HELD, with that deadline (DN_NEVER: none). NULL
- *  when all are in use. Borrowed until dn_calls_remove, which the caller precedes by taking it off its
- *  line. */
+/*  A new row, zeroed but for its handle and attempt, HELD, with that deadline (DN_NEVER: none).
+ *  NULL when all are in use. Borrowed until dn_calls_remove, which the caller precedes by taking it
+ *  off its line. */
 dn_call_t *dn_calls_add (dn_calls_t *self, int64_t deadline_ms);
 void       dn_calls_remove (dn_calls_t *self, dn_call_t *call);
 
@@ -138,8 +138,8 @@ dn_call_t *dn_calls_next (const dn_call_t *call);
 /*  The call whose deadline comes first, NULL when none has one. */
 dn_call_t *dn_calls_urgent (const dn_calls_t *self);
 
-/*  Any call at all, the walk over all of them: row *row or the next in use, *row moves behind it; NULL
- *  at the end. Calls may be removed between steps. */
+/*  Any call at all, the walk over all of them: row *row or the next in use, *row moves behind it;
+ *  NULL at the end. Calls may be removed between steps. */
 dn_call_t *dn_calls_walk (const dn_calls_t *self, uint32_t *row);
 
 uint32_t dn_calls_count (const dn_calls_t *self);

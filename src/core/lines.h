@@ -1,12 +1,12 @@
 /*  lines.h - the lines in which calls wait, one for each service of a client
  *
- *  Owns: what a client knows of a service (its pace, why it was refused last), the held calls of it in
- *  the order in which they go, and the ring in which services take turns. A fixed number of services;
- *  one of which no call is left is forgotten when its row is needed, the one used longest ago first.
- *  Must never know: messages, when to send.
+ *  Owns: what a client knows of a service (its pace, why it was refused last), the held calls of it
+ *  in the order in which they go, and the ring in which services take turns. A fixed number of
+ *  services; one of which no call is left is forgotten when its row is needed, the one used longest
+ *  ago first. Must never know: messages, when to send.
  *
- *  In a line high priority goes before normal and that before low; within one priority calls that were
- *  tried before go first, in the order of their numbers, then the others as they came.
+ *  In a line high priority goes before normal and that before low; within one priority calls that
+ *  were tried before go first, in the order of their numbers, then the others as they came.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -44,8 +44,8 @@ typedef struct dn_lines dn_lines_t;
 dn_lines_t *dn_lines_new (uint32_t lines_max, uint64_t seed);
 void        dn_lines_destroy (dn_lines_t **self_p);
 
-/*  The line of this service, for a call more: made if it is new. Its number, or DN_LINE_NONE when all
- *  are in use. Each is followed by one dn_lines_done. */
+/*  The line of this service, for a call more: made if it is new. Its number, or DN_LINE_NONE when
+ *  all are in use. Each is followed by one dn_lines_done. */
 uint32_t dn_lines_take (dn_lines_t *self, dn_str_t name);
 
 /*  A call of that line has ended; it is not held. */
@@ -66,8 +66,8 @@ dn_call_t *dn_line_head_of (const dn_line_t *self, unsigned priority);
 /*  When the oldest of the calls that go next was submitted; DN_NEVER when none is held. */
 int64_t dn_line_oldest_ms (const dn_line_t *self);
 
-/*  The ring of lines with held calls: its first, the next after one (NULL at the end), and put one at
- *  the end as it has had its turn. */
+/*  The ring of lines with held calls: its first, the next after one (NULL at the end), and put one
+ *  at the end as it has had its turn. */
 dn_line_t *dn_lines_first (const dn_lines_t *self);
 dn_line_t *dn_lines_next (const dn_line_t *line);
 void       dn_lines_turn (dn_lines_t *self, dn_line_t *line);

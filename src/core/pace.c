@@ -39,10 +39,20 @@ dn_pace_init (dn_pace_t *self, uint64_t seed)
     self->probe_at_ms = INT64_MAX;
 }
 
+/*  What may be on its way: until the first REJECT calls that are known to run hold nobody back. */
+static uint32_t
+allowed_now (const dn_pace_t *self)
+{
+    if (self->refused)
+        return self->allowed;
+    return max (self->allowed, min (self->known + DN_PACE_START, DN_PACE_MAX));
+}
+
 uint32_t
 dn_pace_room (const dn_pace_t *self)
 {
-    return self->allowed > self->in_flight ? self->allowed - self->in_flight : 0;
+    uint32_t allowed = allowed_now (self);
+    return allowed > self->in_flight ? allowed - self->in_flight : 0;
 }
 
 int64_t
@@ -113,6 +123,8 @@ on_probe_placed (dn_pace_t *self)
 void
 dn_pace_placed (dn_pace_t *self, bool was_probe, bool stays)
 {
+    if (stays)
+        self->known++;
     if (!self->refused) {
         if (self->limited)
             self->base = self->allowed = min (self->allowed + (stays ? 2 : 1), DN_PACE_MAX);
@@ -130,28 +142,30 @@ dn_pace_placed (dn_pace_t *self, bool was_probe, bool stays)
 }
 
 static void
-leave (dn_pace_t *self)
+leave (dn_pace_t *self, bool known)
 {
-    dn_check (self->in_flight > 0);
+    dn_check (self->in_flight > 0 && self->known >= known);
     self->in_flight--;
+    self->known -= known;
 }
 
 void
-dn_pace_ended (dn_pace_t *self)
+dn_pace_ended (dn_pace_t *self, bool known)
 {
-    leave (self);
+    leave (self, known);
     self->freed++;
 }
 
 void
-dn_pace_refused (dn_pace_t *self, uint32_t retry_after_ms, int64_t now_ms)
+dn_pace_refused (dn_pace_t *self, bool known, uint32_t retry_after_ms, int64_t now_ms)
 {
-    leave (self);
+    uint32_t allowed = allowed_now (self);
+    leave (self, known);
     if (self->probe && self->failed < DN_PACE_DOUBLINGS)
         self->failed++;
     stop_probe (self);
     self->refused = true;
-    self->allowed = self->base = min (self->allowed, self->in_flight + self->freed);
+    self->allowed = self->base = min (allowed, self->in_flight + self->freed);
 
     uint32_t wait_ms = min (max (retry_after_ms, DN_PACE_WAIT_MIN_MS), DN_PACE_WAIT_MAX_MS);
     self->wait_ms = max (self->wait_ms, wait_ms);
@@ -160,9 +174,9 @@ dn_pace_refused (dn_pace_t *self, uint32_t retry_after_ms, int64_t now_ms)
 }
 
 void
-dn_pace_left (dn_pace_t *self)
+dn_pace_left (dn_pace_t *self, bool known)
 {
-    leave (self);
+    leave (self, known);
 }
 
 void
@@ -175,15 +189,17 @@ dn_pace_settle (dn_pace_t *self)
 void
 dn_pace_reset (dn_pace_t *self)
 {
-    uint32_t in_flight = self->in_flight;
+    uint32_t in_flight = self->in_flight, known = self->known;
     dn_pace_init (self, self->random);
     self->in_flight = in_flight;
+    self->known = known;
     self->allowed = self->base = min (in_flight + DN_PACE_START, DN_PACE_MAX);
 }
 
 void
 dn_pace_check (const dn_pace_t *self)
 {
+    dn_check (self->known <= self->in_flight);
     dn_check (self->base <= self->allowed && self->allowed <= DN_PACE_MAX);
     dn_check (self->probe_unsent + self->probe_open <= self->probe);
     dn_check (self->failed <= DN_PACE_DOUBLINGS);

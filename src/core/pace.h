@@ -1,18 +1,21 @@
 /*  pace.h - how many calls of one service may be on their way
  *
- *  Owns: the policy of hold-and-retry, as arithmetic over counts. A client finds out how many places
- *  its calls have the way TCP finds out how wide a path is, but from explicit answers:
+ *  Owns: the policy of hold-and-retry, as arithmetic over counts. A client finds out how many
+ *  places its calls have the way TCP finds out how wide a path is, but from explicit answers:
  *
- *    - It starts at DN_PACE_START and grows by one with each call that is known to have a place (its
- *      KNOWN or its RESULT), so it doubles in a round trip.
- *    - A REJECT says that it was too many: what may be on its way falls to what really runs. From then
- *      on one call goes out for one that ended, and that is never refused while nobody else comes.
- *    - It looks for more places by a *probe*: one call beyond, once a round (as many good answers as
- *      calls on their way, DN_PACE_ROUND at least). A probe that is placed is followed at once by one
- *      twice as large; one that is refused doubles the round, up to DN_PACE_DOUBLINGS times, so that
- *      under steady overload one call in some hundred is refused.
+ *    - It starts at DN_PACE_START and grows by one with each call that is known to have a place
+ *      (its KNOWN or its RESULT) while more is of use, so it doubles in a round trip. Calls that
+ *      are known to run do not hold others back: DN_PACE_START more may always be on their way.
+ *    - A REJECT says that it was too many: what may be on its way falls to what really runs. From
+ *      then on one call goes out for one that ended, and that is never refused while nobody else
+ *      comes.
+ *    - It looks for more places by a *probe*: one call beyond, once a round (as many good answers
+ *      as calls on their way, DN_PACE_ROUND at least). A probe that is placed is followed at once
+ *      by one twice as large; one that is refused doubles the round, up to DN_PACE_DOUBLINGS times,
+ *      so that under steady overload one call in some hundred is refused.
  *    - Behind it is a timer: when nothing is on its way, or answers stay away, one probe after the
- *      manager's own estimate, doubled with each refusal up to DN_PACE_WAIT_MAX_MS, with full jitter.
+ *      manager's own estimate, doubled with each refusal up to DN_PACE_WAIT_MAX_MS, with full
+ *      jitter.
  *    - Calls that answer a GRANT are never held back; they count as on their way.
  *
  *  Must never know: calls, messages, clocks. No allocation; a value that its owner holds.
@@ -36,6 +39,7 @@ typedef struct {
     uint32_t allowed;      /* calls that may be on their way */
     uint32_t base;         /* of those, not counting the probe: known to have had a place */
     uint32_t in_flight;    /* submitted, neither ended nor refused; those of a GRANT too */
+    uint32_t known;        /* of those: said to have a place, and still there */
     uint32_t freed;        /* ended since the last settle: their places are ours to fill */
     uint32_t answers;      /* good ones since the last probe */
     uint32_t probe;        /* size of the probe that is on, 0: none */
@@ -65,21 +69,22 @@ void dn_pace_tick (dn_pace_t *self, int64_t now_ms);
  *  again with its answer. */
 bool dn_pace_sent (dn_pace_t *self, bool granted, int64_t now_ms);
 
-/*  The first good answer to a call: it has a place; `stays`: it goes on holding it, so growth must be
- *  twice as large to double what is on its way. Before dn_pace_ended, if that is the answer. */
+/*  The first good answer to a call: it has a place; `stays`: it goes on holding it, so growth must
+ *  be twice as large to double what is on its way. Before dn_pace_ended, if that is the answer. */
 void dn_pace_placed (dn_pace_t *self, bool was_probe, bool stays);
 
-/*  A call ended and left its place. */
-void dn_pace_ended (dn_pace_t *self);
+/*  A call ended and left its place. In these three `known` is whether dn_pace_placed was told of it
+ *  that it stays. */
+void dn_pace_ended (dn_pace_t *self, bool known);
 
 /*  A call was refused for want of a place. */
-void dn_pace_refused (dn_pace_t *self, uint32_t retry_after_ms, int64_t now_ms);
+void dn_pace_refused (dn_pace_t *self, bool known, uint32_t retry_after_ms, int64_t now_ms);
 
 /*  A call left for another reason: never sent, never arrived, given up. */
-void dn_pace_left (dn_pace_t *self);
+void dn_pace_left (dn_pace_t *self, bool known);
 
-/*  All has been sent that could be: places that came free until now are filled, or nobody is there to
- *  fill them. */
+/*  All has been sent that could be: places that came free until now are filled, or nobody is there
+ *  to fill them. */
 void dn_pace_settle (dn_pace_t *self);
 
 /*  Another manager: all that was learned is void, what is on its way stays. */

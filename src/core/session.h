@@ -1,19 +1,20 @@
 /*  session.h - the client's machine: events in, effects out
  *
- *  It owns the task until it has the answer: a call that was submitted here ends exactly once, with a
- *  COMPLETE, whatever happens to links and managers. Its records are in calls, what it holds back and
- *  why in lines and pace. Must never know: sockets, clocks, payloads, threads.
+ *  It owns the task until it has the answer: a call that was submitted here ends exactly once, with
+ *  a COMPLETE, whatever happens to links and managers. Its records are in calls, what it holds back
+ *  and why in lines and pace. Must never know: sockets, clocks, payloads, threads.
  *
  *  One turn of the shell: for each message that came in, dn_session_input, perform the effects; for
- *  each local request, dn_session_submit and so on, perform the effects; then dn_session_tick, always,
- *  and perform the effects (calls are sent by the tick only, so that a batch of answers makes a batch
- *  of calls); wait until dn_session_deadline_ms at most. A SEND that the socket refused goes to
- *  dn_session_refused, and when the socket takes messages again, dn_session_opened. One thread.
+ *  each local request, dn_session_submit and so on, perform the effects; then dn_session_tick,
+ *  always, and perform the effects (calls are sent by the tick only, so that a batch of answers
+ *  makes a batch of calls); wait until dn_session_deadline_ms at most. A SEND that the socket
+ *  refused goes to dn_session_refused, and when the socket takes messages again, dn_session_opened.
+ *  One thread.
  *
- *  Effects: SEND, SEND_KEPT (a SUBMIT, with the payload that the shell keeps for that call), COMPLETE
- *  (msg.u.result says how; the payload in hand is the value or the exception if there is one; the
- *  handle is stale from then on, and what was kept or lent for the call may go), PLACED (a worker has
- *  the call, or by `number` 0 not any more), PROGRESS, ANSWER, FRESH, LOG.
+ *  Effects: SEND, SEND_KEPT (a SUBMIT, with the payload that the shell keeps for that call),
+ *  COMPLETE (msg.u.result says how; the payload in hand is the value or the exception if there is
+ *  one; the handle is stale from then on, and what was kept or lent for the call may go), PLACED (a
+ *  worker has the call, or by `number` 0 not any more), PROGRESS, ANSWER, FRESH, LOG.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -30,9 +31,9 @@
 #define DN_UNKNOWN_GRACE_MS   5000        /* a service never offered: UNKNOWN_TASK by then */
 #define DN_HEARTBEAT_MS       1000        /* until WELCOME says otherwise */
 #define DN_PAYLOAD_MAX        (64u << 20) /* bytes; likewise */
-#define DN_UNPLACED_BYTES     (1u << 20) /* on their way for calls without an answer; one call always */
-#define DN_ACKS_MAX           64         /* outcomes in one ACK; then it is sent */
-#define DN_ACK_MS             50         /* and after this time; a lost ACK costs a heartbeat */
+#define DN_UNPLACED_BYTES     (1u << 20)  /* on their way without an answer; one call always */
+#define DN_ACKS_MAX           64          /* outcomes in one ACK; then it is sent */
+#define DN_ACK_MS             50          /* and after this time; a lost ACK costs a heartbeat */
 #define DN_ASKS_MAX           16  /* questions without an answer; one more is answered with FULL */
 #define DN_GRANTS_MAX         64  /* in one turn; one more is passed on */
 #define DN_ADDRESS_ROOM       288 /* bytes of the address, for sentences */
@@ -47,8 +48,8 @@ typedef struct {
     int64_t      unknown_grace_ms;
 } dn_session_config_t;
 
-/*  What a caller asks for. `service` is copied; `task` and `parent` are borrowed until the
- *  call's COMPLETE has been performed. Within the bounds of messages.def; the shell sees to that. */
+/*  What a caller asks for. `service` is copied; `task` and `parent` are borrowed until the call's
+ *  COMPLETE has been performed. Within the bounds of messages.def; the shell sees to that. */
 typedef struct {
     dn_str_t service;
     dn_str_t task;
@@ -93,20 +94,21 @@ typedef struct dn_session_core dn_session_core_t;
 dn_session_core_t *dn_session_new (const dn_session_config_t *config, int64_t now_ms);
 void               dn_session_destroy (dn_session_core_t **self_p);
 
-/*  A call more. 0 and its handle (its COMPLETE may be among the effects already), or -1 when the window
- *  is full. */
+/*  A call more. 0 and its handle (its COMPLETE may be among the effects already), or -1 when the
+ *  window is full. */
 int dn_session_submit (dn_session_core_t *self, int64_t now_ms, const dn_request_t *request,
                        dn_handle_t *handle, dn_effects_t *fx);
 
-/*  Wish that a call ends; `kill`: its slot is killed for it. 1 when it had not been sent and ended as
- *  CANCELLED at once, 0 when the wish is on its way, -1 when there is no such call. */
+/*  Wish that a call ends; `kill`: its slot is killed for it. 1 when it had not been sent and ended
+ *  as CANCELLED at once, 0 when the wish is on its way, -1 when there is no such call. */
 int dn_session_cancel (dn_session_core_t *self, dn_handle_t handle, bool kill, dn_effects_t *fx);
 
-/*  The caller is not there any more: it ends as CANCELLED at once, and the wish is sent after it. */
+/*  The caller is not there any more: it ends as CANCELLED at once, and the wish is sent after
+ *  it. */
 void dn_session_abandon (dn_session_core_t *self, dn_handle_t handle, dn_effects_t *fx);
 
-/*  Ask the manager. `question`: a number of the shell's that was not used before; `verb` and `args` are
- *  borrowed until the ANSWER effect, which comes by `deadline_ms` in any case. */
+/*  Ask the manager. `question`: a number of the shell's that was not used before; `verb` and `args`
+ *  are borrowed until the ANSWER effect, which comes by `deadline_ms` in any case. */
 void dn_session_ask (dn_session_core_t *self, uint64_t question, dn_str_t verb, dn_str_t args,
                      int64_t deadline_ms, dn_effects_t *fx);
 
@@ -128,7 +130,8 @@ void dn_session_refused (dn_session_core_t *self, int64_t now_ms, const dn_effec
  *  flight. */
 void dn_session_close (dn_session_core_t *self, dn_effects_t *fx);
 
-/*  Time has passed, or something happened. Due again at once if there is more than fits in one turn. */
+/*  Time has passed, or something happened. Due again at once if there is more than fits in one
+ *  turn. */
 void    dn_session_tick (dn_session_core_t *self, int64_t now_ms, dn_effects_t *fx);
 int64_t dn_session_deadline_ms (const dn_session_core_t *self);
 

@@ -46,6 +46,7 @@ account (dn_session_core_t *self, dn_call_t *call, dn_call_event_t event, const 
 {
     dn_line_t *line = dn_lines_get (self->lines, call->line);
     dn_pace_t *pace = &line->pace;
+    bool       known = call->placed;
     switch (event) {
     case DN_CALL_ON_PLACED: count_placed (self, call, true); break;
     case DN_CALL_ON_RESULT:
@@ -53,19 +54,19 @@ account (dn_session_core_t *self, dn_call_t *call, dn_call_event_t event, const 
         if (ending->result)
             count_placed (self, call, false);
         if (ending->result && line->held_all)
-            dn_pace_ended (pace);
+            dn_pace_ended (pace, known);
         else
-            dn_pace_left (pace); /* nobody waits to take its place */
+            dn_pace_left (pace, known); /* nobody waits to take its place */
         break;
     case DN_CALL_ON_AGAIN:
         if (ending->refused)
-            dn_pace_refused (pace, ending->retry_after_ms, self->now_ms);
+            dn_pace_refused (pace, known, ending->retry_after_ms, self->now_ms);
         else
-            dn_pace_left (pace);
+            dn_pace_left (pace, known);
         break;
     case DN_CALL_ON_UNSENT:
     case DN_CALL_ON_REFUSED:
-    case DN_CALL_ON_GIVE_UP: dn_pace_left (pace); break;
+    case DN_CALL_ON_GIVE_UP: dn_pace_left (pace, known); break;
     case DN_CALL_ON_SUBMIT:
     case DN_CALL_ON_CANCEL:
     case DN_CALL_EVENTS: return;
@@ -184,8 +185,8 @@ do_mark (dn_session_core_t *self, dn_call_t *call, const dn_ending_t *ending, dn
     row->number = 1;
 }
 
-/*  It may have run. Only a call that may run twice gets another attempt; one whose every attempt took
- *  its slot along would take the next one too. */
+/*  It may have run. Only a call that may run twice gets another attempt; one whose every attempt
+ *  took its slot along would take the next one too. */
 static void
 do_retry (dn_session_core_t *self, dn_call_t *call, const dn_ending_t *ending, dn_effects_t *fx)
 {
@@ -397,7 +398,8 @@ expire_deadlines (dn_session_core_t *self, dn_effects_t *fx)
     }
 }
 
-/*  End the held calls of a line that were submitted by then. Their line goes off the ring with them. */
+/*  End the held calls of a line that were submitted by then. Their line goes off the ring with
+ *  them. */
 static void
 expire_line (dn_session_core_t *self, dn_line_t *line, int64_t submitted_ms,
              const dn_ending_t *ending, dn_effects_t *fx)

@@ -87,8 +87,8 @@ typedef struct {
     uint32_t           retry_after_ms;
 } dn_ending_t;
 
-/*  Something happened to a call: do what the table of calls.h says. At most two effects. `ending`: for
- *  events that may end it. */
+/*  Something happened to a call: do what the table of calls.h says. At most two effects. `ending`:
+ *  for events that may end it. */
 void dn_session_on (dn_session_core_t *self, dn_call_t *call, dn_call_event_t event,
                     const dn_ending_t *ending, dn_effects_t *fx);
 
@@ -98,8 +98,8 @@ void dn_session_on_result (dn_session_core_t *self, const dn_result_t *msg, dn_e
 void dn_session_on_progress (dn_session_core_t *self, const dn_progress_t *msg, dn_effects_t *fx);
 void dn_session_on_missing (dn_session_core_t *self, const dn_missing_t *msg, dn_effects_t *fx);
 
-/*  End what is due: deadlines, a manager that was never reached, services that nobody offers, all of
- *  them while failing. Sets `more` if there is no room. */
+/*  End what is due: deadlines, a manager that was never reached, services that nobody offers, all
+ *  of them while failing. Sets `more` if there is no room. */
 void dn_session_expire (dn_session_core_t *self, dn_effects_t *fx);
 
 /*  When dn_session_expire has something to do. */
@@ -122,7 +122,8 @@ void dn_session_ack (dn_session_core_t *self, uint64_t seq, uint16_t attempt, dn
 void dn_session_on_grant (dn_session_core_t *self, const dn_grant_t *msg, dn_effects_t *fx);
 void dn_session_on_answer (dn_session_core_t *self, const dn_answer_t *msg, dn_effects_t *fx);
 
-/*  Answer the questions whose time is over, all of them while failing: ANSWERs without a message. */
+/*  Answer the questions whose time is over, all of them while failing: ANSWERs without a
+ *  message. */
 void dn_session_expire_questions (dn_session_core_t *self, dn_effects_t *fx);
 
 /*  Send what may be sent: acknowledgements, questions, answers to grants, calls. */

@@ -1,8 +1,8 @@
 /*  session_send.c - what the session sends, and when
  *
- *  Between HELLO and WELCOME nothing is sent. After it: acknowledgements and questions first, then the
- *  answers to grants, then calls, as far as the paces of their services and the bytes on their way
- *  allow. Services take turns, a call each.
+ *  Between HELLO and WELCOME nothing is sent. After it: acknowledgements and questions first, then
+ *  the answers to grants, then calls, as far as the paces of their services and the bytes on their
+ *  way allow. Services take turns, a call each.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -99,7 +99,8 @@ open_row (const dn_call_t *call)
                            call->epoch, call->term,    call->cancel};
 }
 
-/*  List calls that are with the manager from open_from on; *upto: the list is complete up to there. */
+/*  List calls that are with the manager from open_from on; *upto: the list is complete up to
+ *  there. */
 static dn_list_t
 list_calls (const dn_session_core_t *self, uint64_t *upto, dn_effects_t *fx)
 {
@@ -230,6 +231,8 @@ send_call (dn_session_core_t *self, dn_line_t *line, dn_call_t *call, uint64_t g
     self->unplaced_bytes += call->payload_bytes;
     self->submits++;
     call->probe = dn_pace_sent (&line->pace, grant != 0, self->now_ms);
+    if (line->held_all == 0)
+        dn_pace_settle (&line->pace);
 
     dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND_KEPT, DN_MSG_SUBMIT);
     row->handle = call->self;

@@ -320,8 +320,8 @@ take_requests (dn_actor_t *self)
 
 /*  ---- a turn: its end ---- */
 
-/*  Hand over what has ended, and go to sleep if nothing has come meanwhile. Returns the replies that
- *  nobody wants; *sleeps: whether the actor may wait. */
+/*  Hand over what has ended, and go to sleep if nothing has come meanwhile. Returns the replies
+ *  that nobody wants; *sleeps: whether the actor may wait. */
 static denim_reply_t *
 publish (dn_actor_t *self, bool *sleeps)
 {
@@ -370,7 +370,8 @@ put_back (dn_actor_t *self, denim_reply_t *unwanted)
     pthread_mutex_unlock (&self->connection->mutex);
 }
 
-/*  Does the manager's name have to be looked up? Then it may turn out to have IPv6 addresses only. */
+/*  Does the manager's name have to be looked up? Then it may turn out to have IPv6 addresses
+ *  only. */
 static bool
 has_name (const dn_address_t *address)
 {
@@ -418,8 +419,8 @@ drain_wake_fd (const dn_actor_t *self)
         ;
 }
 
-/*  Wait for the manager, the program or the time. The socket is waited for to take messages only while
- *  it does not. */
+/*  Wait for the manager, the program or the time. The socket is waited for to take messages only
+ *  while it does not. */
 static void
 await (dn_actor_t *self, bool sleeps)
 {

@@ -316,7 +316,8 @@ denim_client_cancel (denim_client_t *self, int64_t id, bool kill)
     return wish.rc;
 }
 
-/*  The answer is there: drop it, or have it passed over when its turn comes. With the mutex held. */
+/*  The answer is there: drop it, or have it passed over when its turn comes. With the mutex
+ *  held. */
 static void
 forget_answer (denim_client_t *self, denim_reply_t *reply)
 {

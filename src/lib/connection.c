@@ -185,8 +185,8 @@ dn_connection_handle (dn_connection_t *self)
     return NULL;
 }
 
-/*  The last handle goes: let the actor say goodbye. One that cannot in time is on its own; it holds a
- *  reference. */
+/*  The last handle goes: let the actor say goodbye. One that cannot in time is on its own; it holds
+ *  a reference. */
 static void
 end_actor (dn_connection_t *self)
 {

@@ -1,16 +1,17 @@
 /*  connection.h - what the threads of a program and the actor of its connection share
  *
  *  Owns: the mutex, and everything below that is said to be guarded by it; the pool of replies; the
- *  life of the connection. A *reply* is the library's record of one call: a request until the call has
- *  ended, its answer from then on, and a free row after denim_reply_destroy. Must never know: sockets
- *  and the session, which are the actor's alone.
+ *  life of the connection. A *reply* is the library's record of one call: a request until the call
+ *  has ended, its answer from then on, and a free row after denim_reply_destroy. Must never know:
+ *  sockets and the session, which are the actor's alone.
  *
- *  Who has a reply, has its plain fields: the submitting thread until it is QUEUED, the actor while it
- *  is QUEUED, OUT or on its way to ENDED, the receiving thread once it is GIVEN. What everybody may ask
- *  about at any time is guarded.
+ *  Who has a reply, has its plain fields: the submitting thread until it is QUEUED, the actor while
+ *  it is QUEUED, OUT or on its way to ENDED, the receiving thread once it is GIVEN. What everybody
+ *  may ask about at any time is guarded.
  *
- *  Nothing here takes signals or keeps globals: raw libzmq in a context of the connection's own, and no
- *  czmq (it would take SIGINT and SIGTERM from the program, and own one context for all of it).
+ *  Nothing here takes signals or keeps globals: raw libzmq in a context of the connection's own,
+ *  and no czmq (it would take SIGINT and SIGTERM from the program, and own one context for all of
+ *  it).
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -221,8 +222,8 @@ denim_reply_t *dn_connection_find (dn_connection_t *self, int64_t id);
 /*  Put a reply on the free list; its contents have been cleared (dn_reply_clear). */
 void dn_connection_put (dn_connection_t *self, denim_reply_t *reply);
 
-/*  Have the actor run a command, and wait until it has. The actor must be there: it is while a call has
- *  not ended. */
+/*  Have the actor run a command, and wait until it has. The actor must be there: it is while a call
+ *  has not ended. */
 void dn_connection_command (dn_connection_t *self, dn_command_t *command);
 
 /*  A call has ended: hand it to its handle. Returns it when nobody wants it. */

@@ -92,9 +92,11 @@ dn_inquiry_end (denim_client_t *client, dn_inquiry_t *self, int *error)
     bool  answered = self->answered;
     self->answer = NULL;
     self->dropped = true;
-    *error = answer ? 0 : self->error;
-    if (!answered)
-        *error = client->closed ? DENIM_ERR_CLOSED : DENIM_ERR_TIMEOUT;
+    *error = answered ? self->error : DENIM_ERR_TIMEOUT;
+    if (client->closed)
+        *error = DENIM_ERR_CLOSED;
+    if (answer)
+        *error = 0;
     client->busy--;
     pthread_mutex_unlock (&client->connection->mutex);
     if (answered)

@@ -18,7 +18,8 @@ text_free (char *text)
     release (text);
 }
 
-/*  The arguments as a payload: [args] or [args, kwargs]. Text of jansson's, NULL if they are no JSON. */
+/*  The arguments as a payload: [args] or [args, kwargs]. Text of jansson's, NULL if they are no
+ *  JSON. */
 static char *
 encode (json_t *args, json_t *kwargs)
 {

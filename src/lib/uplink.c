@@ -20,8 +20,9 @@ dn_uplink_init (dn_uplink_t *self)
     return self->context ? 0 : -1;
 }
 
-/*  A monitor is a PAIR in the same context; only that something came matters, and its descriptor tells
- *  that, once: so it is read empty each time, and for the first time before it is waited for. */
+/*  A monitor is a PAIR in the same context; only that something came matters, and its descriptor
+ *  tells that, once: so it is read empty each time, and for the first time before it is waited
+ *  for. */
 static void
 watch (dn_uplink_t *self)
 {

@@ -14,7 +14,8 @@
  *      m:forbidden  REJECT NOT_ALLOWED
  *      m:silence    nothing at all
  *
- *  Its epoch changes with each fake_new. ASK status is answered with {"version": "fake"}, ASK mute with nothing.
+ *  Its epoch changes with each fake_new. ASK status is answered with {"version": "fake"}, ASK mute
+ *  with nothing.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */

@@ -226,7 +226,8 @@ handles_share_a_connection_and_not_their_answers (void **state)
 
 /*  ---- how else a call ends ---- */
 
-/*  The deadline may come while a try is on its way: then nobody knows yet that it will be refused. */
+/*  The deadline may come while a try is on its way: then nobody knows yet that it will be
+ *  refused. */
 static void
 is_rejected_at_its_deadline (denim_client_t *client, const char *task)
 {
@@ -242,12 +243,12 @@ every_end_is_a_reply_with_its_outcome (void **state)
     rig_t *rig = *state;
     assert_int_equal (outcome_of (rig->client, "m:raise", 0), DENIM_EXCEPTION);
     assert_int_equal (outcome_of (rig->client, "m:forbidden", 0), DENIM_NOT_ALLOWED);
+    assert_int_equal (outcome_of (rig->client, "m:crash", 0), DENIM_LOST);
+    assert_int_equal (outcome_of (rig->client, "m:hold", 50), DENIM_DEADLINE);
+    assert_int_equal (outcome_of (rig->client, "m:silence", 50), DENIM_DEADLINE);
     assert_int_equal (outcome_of (rig->client, "m:once", 0), DENIM_VALUE);
     is_rejected_at_its_deadline (rig->client, "m:busy");
     is_rejected_at_its_deadline (rig->client, "m:nowhere");
-    assert_int_equal (outcome_of (rig->client, "m:hold", 50), DENIM_DEADLINE);
-    assert_int_equal (outcome_of (rig->client, "m:silence", 50), DENIM_DEADLINE);
-    assert_int_equal (outcome_of (rig->client, "m:crash", 0), DENIM_LOST);
 }
 
 static void

@@ -330,9 +330,10 @@ static void
 client_finds_a_manager_that_starts_later (void **state)
 {
     (void) state;
-    static const char address[] = "ipc://@denim-later";
-    denim_client_t   *client = denim_client_new (address, NULL);
-    int64_t           id = denim_client_submit (client, "m:echo", NULL, NULL, NULL, 0);
+    char address[64];
+    snprintf (address, sizeof address, "ipc://@denim-later-%d", (int) getpid ());
+    denim_client_t *client = denim_client_new (address, NULL);
+    int64_t         id = denim_client_submit (client, "m:echo", NULL, NULL, NULL, 0);
     assert_null (denim_client_wait (client, id, 20, NULL));
     fake_manager_t *manager = fake_new (&(fake_config_t){.address = address});
     denim_reply_t  *reply = denim_client_wait (client, id, PATIENCE_MS, NULL);
@@ -346,9 +347,10 @@ static void
 client_greets_a_manager_that_was_started_again_within_a_second (void **state)
 {
     (void) state;
-    static const char address[] = "ipc://@denim-again";
-    fake_manager_t   *manager = fake_new (&(fake_config_t){.address = address});
-    denim_client_t   *client = denim_client_new (address, NULL);
+    char address[64];
+    snprintf (address, sizeof address, "ipc://@denim-again-%d", (int) getpid ());
+    fake_manager_t *manager = fake_new (&(fake_config_t){.address = address});
+    denim_client_t *client = denim_client_new (address, NULL);
     call_echo (client);
     for (int i = 0; i < 3; i++) {
         fake_destroy (&manager);

@@ -45,7 +45,7 @@ toy_end (toy_t *toy, uint32_t i)
 {
     if (!toy->call[i].told)
         dn_pace_placed (&toy->pace, toy->call[i].probe, false);
-    dn_pace_ended (&toy->pace);
+    dn_pace_ended (&toy->pace, toy->call[i].told);
     toy->call[i] = toy->call[--toy->running];
     toy->results++;
 }
@@ -81,7 +81,7 @@ toy_turn (toy_t *toy)
     }
     dn_pace_settle (&toy->pace);
     for (; refused; refused--, toy->rejects++)
-        dn_pace_refused (&toy->pace, 20, toy->now_ms);
+        dn_pace_refused (&toy->pace, false, 20, toy->now_ms);
     dn_pace_check (&toy->pace);
     assert_true (toy->pace.in_flight == toy->running);
 }
@@ -121,9 +121,29 @@ caller_with_one_call_at_a_time_gets_no_burst_to_use_later (void **state)
         dn_pace_sent (&pace, false, 0);
         dn_pace_settle (&pace);
         dn_pace_placed (&pace, false, false);
-        dn_pace_ended (&pace);
+        dn_pace_ended (&pace, false);
     }
     assert_int_equal (dn_pace_room (&pace), 8);
+}
+
+static void
+calls_that_are_known_to_run_do_not_hold_others_back (void **state)
+{
+    dn_pace_t pace;
+    (void) state;
+
+    dn_pace_init (&pace, 1);
+    for (int i = 0; i < 8; i++) { /* one by one, each known before the next is wanted */
+        dn_pace_sent (&pace, false, 0);
+        dn_pace_placed (&pace, false, true);
+        dn_pace_settle (&pace);
+    }
+    assert_int_equal (dn_pace_room (&pace), 8);
+    for (int i = 0; i < 8; i++)
+        dn_pace_sent (&pace, false, 0);
+    assert_int_equal (dn_pace_room (&pace), 0);
+    dn_pace_refused (&pace, false, 20, 0);
+    assert_int_equal (pace.allowed, 15);
 }
 
 static void
@@ -161,10 +181,10 @@ one_submit_follows_each_result (void **state)
     for (int i = 0; i < 8; i++)
         dn_pace_sent (&pace, false, 0);
     for (int i = 0; i < 5; i++)
-        dn_pace_refused (&pace, 20, 0);
+        dn_pace_refused (&pace, false, 20, 0);
     for (int i = 0; i < 2; i++) {
         dn_pace_placed (&pace, false, false);
-        dn_pace_ended (&pace);
+        dn_pace_ended (&pace, false);
     }
     assert_int_equal (dn_pace_room (&pace), 2);
 }
@@ -180,9 +200,9 @@ places_that_came_free_in_the_same_turn_are_not_lost_to_a_reject (void **state)
         dn_pace_sent (&pace, false, 0);
     for (int i = 0; i < 4; i++) {
         dn_pace_placed (&pace, false, false);
-        dn_pace_ended (&pace);
+        dn_pace_ended (&pace, false);
     }
-    dn_pace_refused (&pace, 20, 0);
+    dn_pace_refused (&pace, false, 20, 0);
     assert_int_equal (dn_pace_room (&pace), 4);
 }
 
@@ -252,12 +272,12 @@ granted_calls_are_never_held_back (void **state)
     for (int i = 0; i < 8; i++)
         dn_pace_sent (&pace, false, 0);
     for (int i = 0; i < 8; i++)
-        dn_pace_refused (&pace, 20, 0);
+        dn_pace_refused (&pace, false, 20, 0);
     assert_int_equal (dn_pace_room (&pace), 0);
     for (int i = 0; i < 5; i++)
         assert_false (dn_pace_sent (&pace, true, 0));
     assert_int_equal (pace.in_flight, 5);
-    dn_pace_ended (&pace);
+    dn_pace_ended (&pace, false);
     assert_int_equal (dn_pace_room (&pace), 0);
     dn_pace_check (&pace);
 }
@@ -272,7 +292,7 @@ another_manager_voids_what_was_learned (void **state)
     for (int i = 0; i < 8; i++)
         dn_pace_sent (&pace, false, 0);
     for (int i = 0; i < 6; i++)
-        dn_pace_refused (&pace, 2000, 0);
+        dn_pace_refused (&pace, false, 2000, 0);
     dn_pace_reset (&pace);
     assert_int_equal (pace.in_flight, 2);
     assert_int_equal (dn_pace_room (&pace), 8);
@@ -285,6 +305,7 @@ main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (starts_with_eight_and_grows_with_each_answer),
         cmocka_unit_test (caller_with_one_call_at_a_time_gets_no_burst_to_use_later),
+        cmocka_unit_test (calls_that_are_known_to_run_do_not_hold_others_back),
         cmocka_unit_test (long_tasks_fill_many_places_as_fast_as_known_comes),
         cmocka_unit_test (reject_lowers_it_to_what_really_runs),
         cmocka_unit_test (one_submit_follows_each_result),
