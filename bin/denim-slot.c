@@ -2,10 +2,11 @@
  *
  *      denim-slot LIBRARY EXECUTABLE
  *
- *  Started by denim-worker, with what wire/heritage.h lists. LIBRARY is the interpreter's libpython and
- *  EXECUTABLE its path, both as it reports them: so prefix, packages and sys.executable are those of the
- *  user's environment. This program is not linked to any Python: one that is breaks in an environment
- *  that another build of the same version has made, and finds no packages in that of another version.
+ *  Started by denim-worker, with what wire/heritage.h lists. LIBRARY is the interpreter's libpython
+ *  and EXECUTABLE its path, both as it reports them: so prefix, packages and sys.executable are
+ *  those of the user's environment. This program is not linked to any Python: one that is breaks in
+ *  an environment that another build of the same version has made, and finds no packages in that of
+ *  another version.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */

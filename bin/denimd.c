@@ -11,7 +11,7 @@ int
 main (int argc, char **argv)
 {
     static dn_manager_settings_t settings;
-    static dn_settings_error_t stop;
+    static dn_settings_error_t   stop;
     if (dn_manager_settings_load (&settings, argc, argv, &stop))
         return dn_settings_report (&stop);
     dn_log_set (settings.log_level, settings.log_json);

@@ -1,11 +1,11 @@
 """What the demo's workers do: read one Python file and measure it.
 
-An ordinary module. `denim-worker corpus` makes `corpus:analyse` callable from anywhere; called directly
-it does the same. The file comes as its bytes, so the workers need not see the caller's disk.
+An ordinary module. `denim-worker corpus` makes `corpus:analyse` callable from anywhere; called
+directly it does the same. The file comes as its bytes, so the workers need not see the caller's
+disk.
 """
 
 import ast
-import os
 import warnings
 
 __all__ = ["analyse", "busy"]
@@ -63,4 +63,4 @@ def busy(number: int) -> int:
     total = 0
     for i in range(20_000):
         total += i ^ number
-    return total if os.getpid() else 0
+    return total

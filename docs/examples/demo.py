@@ -1,8 +1,8 @@
 """The main job of denim, on real input: measure every file of Python's standard library.
 
-Starts a cluster on this machine, has each file analysed by a worker, kills a slot in the middle, and
-compares the sum with what a plain loop in this process finds: equal, or exit code 1. Then many callers
-ask for more than there is, and all of them are served.
+Starts a cluster on this machine, has each file analysed by a worker, kills a slot in the middle,
+and compares the sum with what a plain loop in this process finds: equal, or exit code 1. Then many
+callers ask for more than there is, and all of them are served.
 
     python3 demo.py [--part N] [--workers N]      --part N: only every N-th file
 """

@@ -32,8 +32,8 @@ def settle(parent: int, is_zygote: bool, /) -> bool:
 class Channel:
     """A slot's end of the socketpair to its supervisor; one for a process.
 
-    payload_max: bytes of all payload frames of one message, 0 for no bound. has_page: descriptor 4 is
-    the page that slot and supervisor share; without it every task may start.
+    payload_max: bytes of all payload frames of one message, 0 for no bound. has_page: descriptor 4
+    is the page that slot and supervisor share; without it every task may start.
     """
 
     def __new__(cls, payload_max: int = 0, has_page: bool = True) -> Channel: ...
@@ -51,14 +51,16 @@ class Channel:
     ) -> None:
         """Run tasks until the supervisor says STOP; its end ends the process.
 
-        run(name, codec, frames) -> (outcome, codec, frames, text) is called for each task, frames being
-        bytes and then bytearrays. interrupt(wish) is called when a signal meant for the running task has
-        come; it gives the exception to raise in it, or None.
+        run(name, codec, frames) -> (outcome, codec, frames, text) is called for each task, frames
+        being bytes and then bytearrays. interrupt(wish) is called when a signal meant for the
+        running task has come; it gives the exception to raise in it, or None.
         """
     def call(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any] | None, /
     ) -> Any:
-        """Call the function of the task in hand, measured, and open to its signals. Once for a task."""
+        """Call the function of the task in hand, measured, and open to its signals. Once for a
+        task.
+        """
     def wish(self) -> int:
         """What was wished of the task in hand and told to it: 0, WISH_LIMIT or WISH_CANCEL."""
     def task(self) -> tuple[bytes, int, int] | None:

@@ -2,12 +2,12 @@
 # Copyright the denim authors
 """A slot: imports the app, then runs one task at a time for its supervisor, `denim-worker`.
 
-Owns what is opinion: which functions can be called and why others cannot, how an app is imported, what
-becomes of exceptions. Must never know descriptors, packets and signals: `denim._channel`, in C, calls
-`run` for each task and is told the outcome.
+Owns what is opinion: which functions can be called and why others cannot, how an app is imported,
+what becomes of exceptions. Must never know descriptors, packets and signals: `denim._channel`, in
+C, calls `run` for each task and is told the outcome.
 
-What a slot inherits is listed in the sources' `wire/heritage.h`. A *zygote* is the same program that
-imports the app once and is then forked into slots.
+What a slot inherits is listed in the sources' `wire/heritage.h`. A *zygote* is the same program
+that imports the app once and is then forked into slots.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ channel: Channel | None = None  # of this process, when it is a slot
 
 
 class SoftCancel(BaseException):
-    """Raised inside a task whose caller has cancelled it. No `Exception`, as SoftTimeLimit is none."""
+    """Raised inside a task whose caller has cancelled it. No `Exception`, as SoftTimeLimit is none.
+    """
 
 
 # --- start hooks ---------------------------------------------------------------------------------
@@ -59,8 +60,8 @@ _start_hooks: list[Callable[[], object]] = []
 def on_slot_start(function: H) -> H:
     """Have a function called in every slot, after the app is imported and before the first task.
 
-    A slot is forked from a process that has imported the app: what must not be shared over a fork, such
-    as connections and random generators of one's own, is made here.
+    A slot is forked from a process that has imported the app: what must not be shared over a fork,
+    such as connections and random generators of one's own, is made here.
     """
     _start_hooks.append(function)
     return function
@@ -109,7 +110,8 @@ class Heritage(NamedTuple):
 
 
 def set_path(path: list[str], app_path: list[str], home: str) -> None:
-    """Give `sys.path` its order: the working directory as `python -m` has it, the app's, ..., denim's.
+    """Give `sys.path` its order: the working directory as `python -m` has it, the app's, ...,
+    denim's.
 
     The start-up line has put `home` at the end; it goes when it was there anyway.
     """
@@ -180,7 +182,8 @@ class Catalogue:
             left_out = self.services[SERVICES_MAX:]
             del self.services[SERVICES_MAX:]
             print(
-                f"denim: {SERVICES_MAX} services can be announced; not announced: {' '.join(left_out)}",
+                f"denim: {SERVICES_MAX} services can be announced; "
+                f"not announced: {' '.join(left_out)}",
                 file=sys.stderr,
             )
 
@@ -216,7 +219,8 @@ class Catalogue:
 
     def _near(self, module_name: str, name: str) -> list[str]:
         """Tasks with a name like that: in its module, or in any if that is not served."""
-        of = module_name if any(task.startswith(f"{module_name}:") for task in self.functions) else ""
+        known = any(task.startswith(f"{module_name}:") for task in self.functions)
+        of = module_name if known else ""
         tasks: dict[str, str] = {}
         for task in self.functions:
             owner, _, own_name = task.partition(":")
@@ -229,7 +233,8 @@ def _served(apps: list[str]) -> dict[str, ModuleType]:
     """The app modules, then those below them that they have themselves imported by now."""
     names = list(apps)
     below = tuple(f"{app}." for app in apps)
-    names += sorted(name for name in list(sys.modules) if name.startswith(below) and name not in apps)
+    loaded = list(sys.modules)
+    names += sorted(name for name in loaded if name.startswith(below) and name not in apps)
     served = {}
     for name in names:
         module = sys.modules.get(name)
@@ -243,7 +248,8 @@ def _served(apps: list[str]) -> dict[str, ModuleType]:
 
 
 def as_plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that may make coroutines as one that runs them to their end; any other as it is."""
+    """A function that may make coroutines as one that runs them to their end; any other as it is.
+    """
     if inspect.iscoroutinefunction(inspect.unwrap(function)):
         import asyncio  # noqa: F401 (so that no task waits for it)
 
@@ -315,7 +321,9 @@ _interrupt = _Interrupt()
 # --- one task ------------------------------------------------------------------------------------
 
 
-def run_chunk(function: Callable[..., Any], items: payload.Chunk, kwargs: dict[str, Any]) -> list[Any]:
+def run_chunk(
+    function: Callable[..., Any], items: payload.Chunk, kwargs: dict[str, Any]
+) -> list[Any]:
     """Many calls in one task; the first exception ends it."""
     return [function(*item, **kwargs) for item in items]
 
@@ -459,7 +467,8 @@ def _fail(opened: Channel, module: str, error: BaseException) -> NoReturn:
     """The app cannot be run: say so to whoever started the worker, and end."""
     entry = error.__traceback__
     here = os.path.dirname(__file__) + os.sep
-    while entry is not None and entry.tb_frame.f_code.co_filename.startswith((here, "<frozen importlib")):
+    ours = (here, "<frozen importlib")
+    while entry is not None and entry.tb_frame.f_code.co_filename.startswith(ours):
         entry = entry.tb_next
     if entry is None:  # it happened in importlib: the module is not there
         entry = error.__traceback__

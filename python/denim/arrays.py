@@ -2,8 +2,8 @@
 # Copyright the denim authors
 """numpy's arrays and scalars in the json codec, where numpy is installed.
 
-Owns the tags ~ndarray and ~numpy and the form of a dtype. Must never need numpy: it is imported when
-the first array arrives, and looked for among the loaded modules before one can be sent.
+Owns the tags ~ndarray and ~numpy and the form of a dtype. Must never need numpy: it is imported
+when the first array arrives, and looked for among the loaded modules before one can be sent.
 
     ~ndarray   [DTYPE, shape, order, BUFFER]     order "C" or "F": of the bytes
     ~numpy     [DTYPE, BUFFER]                   a scalar

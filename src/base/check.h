@@ -13,7 +13,7 @@
 
 /*  Go on if `expr` holds, in every build; else say where it did not, on stderr, and abort. `expr`
  *  is evaluated once and may have effects. */
-#define dn_check(expr) ((expr) ? (void)0 : dn_check_failed (__FILE__, __LINE__, #expr))
+#define dn_check(expr) ((expr) ? (void) 0 : dn_check_failed (__FILE__, __LINE__, #expr))
 
 /*  What dn_check calls. Out of line, so that a check costs its caller a compare and a jump. */
 __attribute__ ((noreturn, noinline, cold, unused)) static void

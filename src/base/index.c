@@ -1,7 +1,7 @@
 /*  index.c - linear probing over row numbers
  *
- *  Deletion shifts the rows behind the gap back (Knuth, The Art of Computer Programming, vol. 3, 6.4,
- *  algorithm R), so a look-up ends at the first empty place however long the table has lived.
+ *  Deletion shifts the rows behind the gap back (Knuth, The Art of Computer Programming, vol. 3,
+ *  6.4, algorithm R), so a look-up ends at the first empty place however long the table has lived.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -13,13 +13,13 @@
 #include <string.h>
 
 struct dn_index {
-    const void *table;          /* borrowed */
+    const void       *table; /* borrowed */
     dn_index_same_fn *same;
     dn_index_hash_fn *hash;
-    uint32_t rows_max;
-    uint32_t count;
-    uint32_t mask;              /* places - 1; places are a power of two >= 2 * rows_max */
-    uint32_t place[];           /* row, or DN_INDEX_NONE */
+    uint32_t          rows_max;
+    uint32_t          count;
+    uint32_t          mask;    /* places - 1; places are a power of two >= 2 * rows_max */
+    uint32_t          place[]; /* row, or DN_INDEX_NONE */
 };
 
 dn_index_t *
@@ -79,7 +79,7 @@ dn_index_remove (dn_index_t *self, uint64_t hash, uint32_t row)
     for (uint32_t i = (gap + 1) & self->mask; self->place[i] != DN_INDEX_NONE;
          i = (i + 1) & self->mask) {
         uint32_t home = (uint32_t) self->hash (self->table, self->place[i]) & self->mask;
-        bool stays = ((i - home) & self->mask) < ((i - gap) & self->mask);
+        bool     stays = ((i - home) & self->mask) < ((i - gap) & self->mask);
         if (stays)
             continue;
         self->place[gap] = self->place[i];
@@ -108,7 +108,7 @@ uint64_t
 dn_hash (uint64_t seed, const void *bytes, size_t n)
 {
     const uint8_t *at = bytes;
-    uint64_t h = 0xcbf29ce484222325ull ^ seed;
+    uint64_t       h = 0xcbf29ce484222325ull ^ seed;
     for (size_t i = 0; i < n; i++)
         h = (h ^ at[i]) * 0x100000001b3ull;
     return finish (h);

@@ -75,7 +75,7 @@ put_tail (line_t *line, const char *text)
 static size_t
 put_char (line_t *line, const char *text, size_t text_bytes)
 {
-    unsigned char byte = (unsigned char)*text;
+    unsigned char byte = (unsigned char) *text;
     size_t        step = dn_text_step (text, text_bytes);
     char          escape[8];
 
@@ -117,7 +117,7 @@ put_key (line_t *line, const char *key, const char *value)
     char piece[PIECE_BYTES];
     int n = snprintf (piece, sizeof piece, line->json ? ",\"%.*s\":%s" : " %.*s=%s", DN_LOG_KEY_MAX,
                       key, value);
-    return put (line, piece, (size_t)n);
+    return put (line, piece, (size_t) n);
 }
 
 static void
@@ -149,7 +149,7 @@ put_field (line_t *line, const dn_log_field_t *field)
     case DN_LOG_TEXT: put_text (line, field); return;
     case DN_LOG_SIGNED: snprintf (number, sizeof number, "%" PRId64, field->number); break;
     case DN_LOG_UNSIGNED:
-        snprintf (number, sizeof number, "%" PRIu64, (uint64_t)field->number);
+        snprintf (number, sizeof number, "%" PRIu64, (uint64_t) field->number);
         break;
     case DN_LOG_BOOL:
         snprintf (number, sizeof number, "%s", field->number ? "true" : "false");
@@ -161,7 +161,7 @@ put_field (line_t *line, const dn_log_field_t *field)
 static void
 put_head (line_t *line, int64_t time_ms, dn_log_level_t level)
 {
-    time_t    seconds = (time_t)(time_ms / 1000);
+    time_t    seconds = (time_t) (time_ms / 1000);
     struct tm utc;
     char      second[32] = "";
     char      head[96];
@@ -170,8 +170,8 @@ put_head (line_t *line, int64_t time_ms, dn_log_level_t level)
         strftime (second, sizeof second, "%Y-%m-%dT%H:%M:%S", &utc);
     int n = snprintf (head, sizeof head,
                       line->json ? "{\"time\":\"%s.%03dZ\",\"level\":\"%s\"" : "%s.%03dZ %s",
-                      second, (int)(time_ms % 1000), dn_log_level_name (level));
-    put (line, head, (size_t)n);
+                      second, (int) (time_ms % 1000), dn_log_level_name (level));
+    put (line, head, (size_t) n);
 }
 
 size_t
@@ -199,14 +199,14 @@ dn_log_write (dn_log_level_t level, const dn_log_field_t *fields, size_t fields_
 
     clock_gettime (CLOCK_REALTIME, &now);
     size_t n = dn_log_format (bytes + PREFIX_BYTES, settings.json,
-                              (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, level, fields,
+                              (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000, level, fields,
                               fields_count);
     char  *start = bytes + PREFIX_BYTES;
     if (settings.journal) {
         start = bytes;
         n += PREFIX_BYTES;
         bytes[0] = '<';
-        bytes[1] = (char)('0' + levels[level].journal);
+        bytes[1] = (char) ('0' + levels[level].journal);
         bytes[2] = '>';
     }
     while (write (STDERR_FILENO, start, n) < 0 && errno == EINTR)
@@ -247,7 +247,7 @@ dn_log_level_parse (const char *name, dn_log_level_t *level)
 {
     for (size_t i = 0; i < LEVELS; i++) {
         if (strcmp (name, levels[i].name) == 0) {
-            *level = (dn_log_level_t)i;
+            *level = (dn_log_level_t) i;
             return 0;
         }
     }
@@ -257,5 +257,5 @@ dn_log_level_parse (const char *name, dn_log_level_t *level)
 const char *
 dn_log_level_name (dn_log_level_t level)
 {
-    return (size_t)level < LEVELS ? levels[level].name : "error";
+    return (size_t) level < LEVELS ? levels[level].name : "error";
 }

@@ -55,9 +55,9 @@ typedef struct {
 /*  The fields: a string, a string of n bytes that need not end in a zero, numbers, yes or no. */
 #define DN_STR(name, value)     ((dn_log_field_t){(name), DN_LOG_TEXT, (value), SIZE_MAX, 0})
 #define DN_STRN(name, value, n) ((dn_log_field_t){(name), DN_LOG_TEXT, (value), (n), 0})
-#define DN_INT(name, value)     ((dn_log_field_t){(name), DN_LOG_SIGNED, NULL, 0, (int64_t)(value)})
-#define DN_UINT(name, value) \
-    ((dn_log_field_t){(name), DN_LOG_UNSIGNED, NULL, 0, (int64_t)(uint64_t)(value)})
+#define DN_INT(name, value) ((dn_log_field_t){(name), DN_LOG_SIGNED, NULL, 0, (int64_t) (value)})
+#define DN_UINT(name, value)                                                                       \
+    ((dn_log_field_t){(name), DN_LOG_UNSIGNED, NULL, 0, (int64_t) (uint64_t) (value)})
 #define DN_BOOL(name, value) ((dn_log_field_t){(name), DN_LOG_BOOL, NULL, 0, (value) ? 1 : 0})
 
 /*  Log an event with any number of fields (none is fine). The fields are not even evaluated when

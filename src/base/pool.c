@@ -8,16 +8,16 @@
 
 #include <stdlib.h>
 
-#define IN_USE (DN_POOL_NONE - 1)       /* instead of a link of the free list */
+#define IN_USE (DN_POOL_NONE - 1) /* instead of a link of the free list */
 
 struct dn_pool {
     uint32_t rows_max;
     uint32_t used;
-    uint32_t high;              /* rows that were ever in use: walks end here */
-    uint32_t free_row;          /* head of the free list, or DN_POOL_NONE */
+    uint32_t high;     /* rows that were ever in use: walks end here */
+    uint32_t free_row; /* head of the free list, or DN_POOL_NONE */
     struct {
-        uint32_t generation;    /* 0 only before first use */
-        uint32_t next;          /* of the free list, DN_POOL_NONE at its end, or IN_USE */
+        uint32_t generation; /* 0 only before first use */
+        uint32_t next;       /* of the free list, DN_POOL_NONE at its end, or IN_USE */
     } row[];
 };
 
@@ -77,8 +77,8 @@ uint32_t
 dn_pool_row (const dn_pool_t *self, uint64_t handle)
 {
     uint32_t row = (uint32_t) handle;
-    if (handle == 0 || row >= self->rows_max || self->row[row].next != IN_USE
-        || self->row[row].generation != handle >> 32)
+    if (handle == 0 || row >= self->rows_max || self->row[row].next != IN_USE ||
+        self->row[row].generation != handle >> 32)
         return DN_POOL_NONE;
     return row;
 }

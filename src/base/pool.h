@@ -18,7 +18,7 @@ typedef struct dn_pool dn_pool_t;
 
 /*  Owned; NULL when memory is short. 1 to 2^31 rows. */
 dn_pool_t *dn_pool_new (uint32_t rows_max);
-void dn_pool_destroy (dn_pool_t **self_p);
+void       dn_pool_destroy (dn_pool_t **self_p);
 
 /*  A free row; 0 when all are in use. The row given back last comes first: it is warm. */
 uint64_t dn_pool_take (dn_pool_t *self);

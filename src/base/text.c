@@ -46,7 +46,7 @@ lead_bytes (unsigned char lead, uint32_t *bits)
     for (size_t i = 0; i < sizeof leads / sizeof leads[0]; i++) {
         if ((lead & leads[i].mask) != leads[i].value)
             continue;
-        *bits = (uint32_t)(lead & (unsigned char)~leads[i].mask);
+        *bits = (uint32_t) (lead & (unsigned char) ~leads[i].mask);
         return i + 1;
     }
     return 0;
@@ -60,11 +60,11 @@ dn_text_step (const char *text, size_t text_bytes)
 
     if (text_bytes == 0)
         return 0;
-    size_t need = lead_bytes ((unsigned char)text[0], &code);
+    size_t need = lead_bytes ((unsigned char) text[0], &code);
     if (need == 0 || need > text_bytes)
         return 0;
     for (size_t i = 1; i < need; i++) {
-        unsigned char next = (unsigned char)text[i];
+        unsigned char next = (unsigned char) text[i];
         if ((next & 0xc0) != 0x80)
             return 0;
         code = code << 6 | (next & 0x3f);
@@ -103,7 +103,7 @@ dn_text_show (char *out, size_t out_bytes, const char *text)
         if (step)
             memcpy (piece, text, step);
         else
-            snprintf (piece, sizeof piece, "\\x%02x", (unsigned)(unsigned char)*text);
+            snprintf (piece, sizeof piece, "\\x%02x", (unsigned) (unsigned char) *text);
 
         if (used + sizeof DN_TEXT_CUT <= out_bytes)
             cut_at = used;

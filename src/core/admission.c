@@ -57,20 +57,21 @@ dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *task,
 static dn_peer_t *
 choose (const dn_manager_t *self, uint32_t service, denim_reason_t *reason)
 {
-    double mean_us = dn_services_mean_us (self->services, service);
-    dn_peer_t *best = NULL;
+    double         mean_us = dn_services_mean_us (self->services, service);
+    dn_peer_t     *best = NULL;
     dn_candidate_t best_place = {0};
-    bool somebody = false;
-    uint32_t number = 0, found;
-    while ((found = dn_services_next_worker (self->services, service, &number)) != DN_SERVICE_NONE) {
+    bool           somebody = false;
+    uint32_t       number = 0, found;
+    while ((found = dn_services_next_worker (self->services, service, &number)) !=
+           DN_SERVICE_NONE) {
         dn_peer_t *worker = dn_peers_worker (self->peers, found);
         if (!dn_manager_ready (self, worker))
             continue;
         somebody = true;
         const dn_worker_part_t *part = &worker->u.worker;
-        dn_candidate_t place = {part->slots, part->standby, worker->tasks_count};
-        if (part->refused || !dn_place_room (&place, mean_us)
-            || (best && !dn_place_better (&place, &best_place)))
+        dn_candidate_t          place = {part->slots, part->standby, worker->tasks_count};
+        if (part->refused || !dn_place_room (&place, mean_us) ||
+            (best && !dn_place_better (&place, &best_place)))
             continue;
         best = worker;
         best_place = place;
@@ -148,10 +149,10 @@ dn_manager_on_submit (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
 {
     const dn_submit_t *submit = &in->msg->u.submit;
     self->counters.submitted++;
-    from->u.client.waiting = submit->held;
-    dn_task_t *before = submit->attempt > 1 ? dn_tasks_find (self->tasks, &from->session, submit->seq,
-                                                             (uint16_t) (submit->attempt - 1))
-                                            : NULL;
+    dn_task_t *before = submit->attempt > 1
+                            ? dn_tasks_find (self->tasks, &from->session, submit->seq,
+                                             (uint16_t) (submit->attempt - 1))
+                            : NULL;
     if (before)
         dn_manager_settle (self, before);
     dn_task_t *task = dn_tasks_find (self->tasks, &from->session, submit->seq, submit->attempt);
@@ -164,7 +165,7 @@ dn_manager_on_submit (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     if (service != DN_SERVICE_NONE && submit->try_no <= 1)
         dn_services_get (self->services, service)->arrivals++;
     denim_reason_t reason = refusal (self, in, from, service);
-    dn_peer_t *worker = reason ? NULL : choose (self, service, &reason);
+    dn_peer_t     *worker = reason ? NULL : choose (self, service, &reason);
     if (worker)
         place (self, in, from, worker, service, fx);
     else

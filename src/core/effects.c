@@ -68,7 +68,8 @@ dn_rows_t
 dn_fx_rows (dn_effects_t *self, size_t bytes_max)
 {
     size_t left = DN_EFFECTS_SCRATCH - self->scratch_used;
-    return (dn_rows_t){self->scratch + self->scratch_used, bytes_max < left ? bytes_max : left, 0, 0};
+    return (dn_rows_t){self->scratch + self->scratch_used, bytes_max < left ? bytes_max : left, 0,
+                       0};
 }
 
 dn_list_t

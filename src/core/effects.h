@@ -1,12 +1,12 @@
 /*  effects.h - what a core wants done: the rows that it hands to its shell
  *
  *  A core is called with an event and appends effects to a bounded list; its shell performs them in
- *  order before it feeds the next event, and logs them. The payload never enters a core: "in hand" is
- *  the payload (and header frame) of the input just fed, "kept" is a payload that the shell keeps under
- *  a task's or call's handle until DROP.
+ *  order before it feeds the next event, and logs them. The payload never enters a core: "in hand"
+ *  is the payload (and header frame) of the input just fed, "kept" is a payload that the shell
+ *  keeps under a task's or call's handle until DROP.
  *
- *  Strings in an effect are borrowed from the core or from the input in hand; lists lie in the list's
- *  own scratch. All of it lasts until the core is called again.
+ *  Strings in an effect are borrowed from the core or from the input in hand; lists lie in the
+ *  list's own scratch. All of it lasts until the core is called again.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -19,16 +19,16 @@
 typedef uint64_t dn_handle_t;
 #define DN_NONE ((dn_handle_t) 0)
 
-#define DN_NEVER INT64_MAX              /* a point in time that does not come */
+#define DN_NEVER INT64_MAX /* a point in time that does not come */
 
 /*  Which connection: the shell's name for it, 0 is none. */
 typedef uint64_t dn_link_t;
 
-#define DN_EFFECTS_MAX 1024             /* rows; a core stops and asks for another tick when full */
+#define DN_EFFECTS_MAX     1024         /* rows; a core stops and asks for another tick when full */
 #define DN_EFFECTS_SCRATCH (512 * 1024) /* bytes for lists inside messages of one turn */
 
-/*  X (NAME, what the shell does). `to` is a link for the manager; the fleet has one manager and many
- *  slots, the session one manager. */
+/*  X (NAME, what the shell does). `to` is a link for the manager; the fleet has one manager and
+ *  many slots, the session one manager. */
 #define DN_EFFECT_MAP(X)                                                                           \
     X (SEND, "send msg without payload to `to` (fleet, session: to the manager)")                  \
     X (FORWARD, "send msg with the payload in hand")                                               \
@@ -39,7 +39,7 @@ typedef uint64_t dn_link_t;
     X (DROP, "let go of what is kept under `handle`")                                              \
     X (COMPLETE, "session: call `handle` ended as msg.u.result says; payload in hand")             \
     X (ANSWER, "session: question `number` is answered by the payload in hand; none: no answer")   \
-    X (ASKED, "manager: `to` asks msg.u.ask; answer with dn_manager_answer's message and JSON")     \
+    X (ASKED, "manager: `to` asks msg.u.ask; answer with dn_manager_answer's message and JSON")    \
     X (PLACED, "session: a worker has call `handle`; by `number` 0 not any more")                  \
     X (PROGRESS, "session: call `handle` says of itself what msg.u.progress says")                 \
     X (FRESH, "session, fleet: close the socket to the manager and open a new one")                \
@@ -65,30 +65,30 @@ enum { DN_FX_ERROR, DN_FX_WARN, DN_FX_INFO, DN_FX_DEBUG };
 
 typedef struct {
     dn_fx_kind_t kind;
-    uint8_t level;              /* LOG */
-    uint8_t reason;             /* denim_reason_t that caused it; 0: none */
-    uint8_t how;                /* INTERRUPT, KILL */
-    uint32_t slot;              /* fleet */
-    dn_link_t to;               /* manager */
-    dn_handle_t handle;
-    uint64_t number;            /* of a task in its channel, of a question, an exit code, a count */
-    const char *event;          /* LOG: static */
-    const char *name;           /* LOG: of the peer, the app …; NULL: none */
-    const char *text;           /* LOG: a sentence; NULL: none */
-    int64_t ms;                 /* LOG: a length; negative: none */
-    dn_msg_t msg;               /* SEND, FORWARD, SEND_KEPT, HAND, COMPLETE, PLACED … */
+    uint8_t      level;  /* LOG */
+    uint8_t      reason; /* denim_reason_t that caused it; 0: none */
+    uint8_t      how;    /* INTERRUPT, KILL */
+    uint32_t     slot;   /* fleet */
+    dn_link_t    to;     /* manager */
+    dn_handle_t  handle;
+    uint64_t     number; /* of a task in its channel, of a question, an exit code, a count */
+    const char  *event;  /* LOG: static */
+    const char  *name;   /* LOG: of the peer, the app …; NULL: none */
+    const char  *text;   /* LOG: a sentence; NULL: none */
+    int64_t      ms;     /* LOG: a length; negative: none */
+    dn_msg_t     msg;    /* SEND, FORWARD, SEND_KEPT, HAND, COMPLETE, PLACED … */
 } dn_effect_t;
 
 typedef struct {
-    uint32_t count;
-    uint32_t scratch_used;
-    dn_effect_t *row;           /* DN_EFFECTS_MAX of them */
-    uint8_t *scratch;           /* DN_EFFECTS_SCRATCH bytes */
+    uint32_t     count;
+    uint32_t     scratch_used;
+    dn_effect_t *row;     /* DN_EFFECTS_MAX of them */
+    uint8_t     *scratch; /* DN_EFFECTS_SCRATCH bytes */
 } dn_effects_t;
 
 /*  Owned; NULL when memory is short. */
 dn_effects_t *dn_effects_new (void);
-void dn_effects_destroy (dn_effects_t **self_p);
+void          dn_effects_destroy (dn_effects_t **self_p);
 
 /*  Empty it: the shell, after it performed the rows. */
 static inline void

@@ -104,8 +104,7 @@ do_join (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
 static void
 do_rest (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
 {
-    bool done = (self->config.recycle_tasks && slot->answered >= self->config.recycle_tasks) ||
-                slot->sent >= DN_CHANNEL_NUMBER_MAX;
+    bool done = dn_fleet_wants_rest (self, slot, 0);
     bool alone = !dn_slots_in (self->slots, DN_SLOT_STOPPING) &&
                  !dn_slots_in (self->slots, DN_SLOT_STARTING);
 

@@ -302,8 +302,8 @@ dn_fleet_disconnected (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
         lose_manager (self, now_ms, -1, fx);
 }
 
-/*  A gap in the own ticks (a frozen host) counts as one beat: what came meanwhile was read before.
- *  */
+/*  A gap in the own ticks (a frozen host) counts as one beat: what came meanwhile was read
+ *  before. */
 static void
 forgive_gap (dn_fleet_t *self, int64_t now_ms)
 {

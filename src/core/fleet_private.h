@@ -185,6 +185,9 @@ void dn_fleet_return_unstarted (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slo
 /*  As many of the standby tasks as there is room for go to slots. */
 void dn_fleet_dispatch (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
 
+/*  Is this slot to be replaced once it has answered `more` tasks? It gets no others then. */
+bool dn_fleet_wants_rest (const dn_fleet_t *self, const dn_slot_t *slot, uint32_t more);
+
 /*  Ask which tasks of this slot have started; what has not comes back, and what is wished of the
  *  one that runs is done then. */
 void dn_fleet_take_back (dn_slot_t *slot, uint32_t number, dn_effects_t *fx);

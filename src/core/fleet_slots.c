@@ -41,8 +41,8 @@ work_of (const dn_fleet_t *self, const dn_hold_t *hold)
     return mean_us < 1 ? 1 : (uint32_t) mean_us;
 }
 
-static bool
-wants_rest (const dn_fleet_t *self, const dn_slot_t *slot, uint32_t more)
+bool
+dn_fleet_wants_rest (const dn_fleet_t *self, const dn_slot_t *slot, uint32_t more)
 {
     return (self->config.recycle_tasks && slot->answered + more >= self->config.recycle_tasks) ||
            slot->sent >= DN_CHANNEL_NUMBER_MAX;
@@ -53,7 +53,8 @@ has_room (const dn_fleet_t *self, int64_t now_ms, const dn_slot_t *slot, uint32_
 {
     return slot->state == DN_SLOT_BUSY && slot->count < DN_CHANNEL_TASKS &&
            slot->work_us + work_us <= DN_CHANNEL_WORK_US && !slot->taking_back &&
-           now_ms - slot->head_ms <= DN_TAKE_BACK_MS && !wants_rest (self, slot, slot->count);
+           now_ms - slot->head_ms <= DN_TAKE_BACK_MS &&
+           !dn_fleet_wants_rest (self, slot, slot->count);
 }
 
 /*  An idle slot, else the one with the fewest tasks that has room for this one; NULL. */

@@ -1,11 +1,11 @@
 /*  manager.h - the manager's machine: events in, effects out
  *
- *  Owns no records itself: peers, services and tasks each own theirs. It decides what a message or the
- *  passing of time causes. Must never know: sockets, clocks, payloads, JSON.
+ *  Owns no records itself: peers, services and tasks each own theirs. It decides what a message or
+ *  the passing of time causes. Must never know: sockets, clocks, payloads, JSON.
  *
- *  One turn of the shell: for each message that came in, dn_manager_input, perform the effects (those
- *  that a socket refuses go to dn_manager_refused, whose effects are performed as well); then
- *  dn_manager_tick when the time of dn_manager_deadline_ms has come. One thread.
+ *  One turn of the shell: for each message that came in, dn_manager_input, perform the effects
+ *  (those that a socket refuses go to dn_manager_refused, whose effects are performed as well);
+ *  then dn_manager_tick when the time of dn_manager_deadline_ms has come. One thread.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -19,57 +19,57 @@
 #include "core/services.h"
 #include "core/tasks.h"
 
-#define DN_CLIENT_TASKS_MAX 4000        /* records of one client: below the send mark of its door */
-#define DN_WORKER_GONE_BEATS 10         /* own beats of silence until a worker is gone */
-#define DN_CLIENT_GONE_BEATS 30         /* and a client */
-#define DN_KNOWN_MS 5                   /* a task that has not ended by then is worth a KNOWN */
-#define DN_KNOWN_BYTES 65536            /* and one with such a payload at once: its client may go on */
-#define DN_RETRY_UNKNOWN_MS 20          /* retry_after while run times are not known */
-#define DN_FAULT_EVERY_MS 60000         /* a peer's malformed frames are logged so often */
+#define DN_CLIENT_TASKS_MAX  4000  /* records of one client: below the send mark of its door */
+#define DN_WORKER_GONE_BEATS 10    /* own beats of silence until a worker is gone */
+#define DN_CLIENT_GONE_BEATS 30    /* and a client */
+#define DN_KNOWN_MS 5      /* a task that has not ended by then is worth a KNOWN */
+#define DN_KNOWN_BYTES       65536 /* and one with such a payload at once: its client may go on */
+#define DN_RETRY_UNKNOWN_MS  20    /* retry_after while run times are not known */
+#define DN_FAULT_EVERY_MS    60000 /* a peer's malformed frames are logged so often */
 
 typedef struct {
-    uint64_t epoch;             /* random, not 0 */
-    uint64_t seed;              /* random, told to nobody */
+    uint64_t epoch; /* random, not 0 */
+    uint64_t seed;  /* random, told to nobody */
     uint32_t clients_max;
     uint32_t workers_max;
     uint32_t tasks_max;
     uint32_t services_max;
-    uint32_t client_share;      /* percent of all places that one client may hold; 0: off */
+    uint32_t client_share; /* percent of all places that one client may hold; 0: off */
     uint32_t heartbeat_ms;
-    uint8_t liveness;           /* own beats of silence until a peer is quiet: no tasks */
-    uint64_t payload_max;       /* bytes of all payload frames of a message */
+    uint8_t  liveness;    /* own beats of silence until a peer is quiet: no tasks */
+    uint64_t payload_max; /* bytes of all payload frames of a message */
     uint32_t standby_ms;
     uint32_t retry_max_ms;
 } dn_manager_config_t;
 
 /*  Since boot. */
 typedef struct {
-    uint64_t submitted;         /* SUBMITs, retries included */
+    uint64_t submitted; /* SUBMITs, retries included */
     uint64_t placed;
-    uint64_t done;              /* values */
-    uint64_t failed;            /* exceptions, limits, and all other outcomes that are not below */
+    uint64_t done;   /* values */
+    uint64_t failed; /* exceptions, limits, and all other outcomes that are not below */
     uint64_t lost;
     uint64_t cancelled;
     uint64_t granted;
     uint64_t rejected[DENIM_REASONS];
     uint64_t malformed;
-    uint64_t unsent;            /* messages that a socket refused */
+    uint64_t unsent; /* messages that a socket refused */
 } dn_manager_counters_t;
 
 /*  What came in. `header` is the header frame as it came. */
 typedef struct {
-    int64_t now_ms;
-    dn_link_t link;
+    int64_t         now_ms;
+    dn_link_t       link;
     const dn_msg_t *msg;
-    dn_str_t header;
-    uint64_t payload_bytes;     /* of all payload frames */
+    dn_str_t        header;
+    uint64_t        payload_bytes; /* of all payload frames */
 } dn_manager_event_t;
 
 typedef struct dn_manager dn_manager_t;
 
 /*  Owned; NULL when memory is short. The tables are allocated here and never grow. */
 dn_manager_t *dn_manager_new (const dn_manager_config_t *config, int64_t now_ms);
-void dn_manager_destroy (dn_manager_t **self_p);
+void          dn_manager_destroy (dn_manager_t **self_p);
 
 /*  A message that decodes in the direction of its door. */
 void dn_manager_input (dn_manager_t *self, const dn_manager_event_t *in, dn_effects_t *fx);
@@ -82,9 +82,9 @@ void dn_manager_malformed (dn_manager_t *self, int64_t now_ms, dn_link_t link, i
 void dn_manager_refused (dn_manager_t *self, int64_t now_ms, const dn_effect_t *effect, bool gone,
                          dn_effects_t *fx);
 
-/*  Time has passed. Appends at most about DN_EFFECTS_MAX effects and is due again at once if there is
- *  more to do. */
-void dn_manager_tick (dn_manager_t *self, int64_t now_ms, dn_effects_t *fx);
+/*  Time has passed. Appends at most about DN_EFFECTS_MAX effects and is due again at once if there
+ *  is more to do. */
+void    dn_manager_tick (dn_manager_t *self, int64_t now_ms, dn_effects_t *fx);
 int64_t dn_manager_deadline_ms (const dn_manager_t *self);
 
 /*  Refuse new tasks from now on. */
@@ -94,12 +94,12 @@ void dn_manager_drain (dn_manager_t *self, dn_effects_t *fx);
 uint32_t dn_manager_placed (const dn_manager_t *self);
 
 /*  For status: borrowed, until the next event. */
-const dn_manager_config_t *dn_manager_config (const dn_manager_t *self);
+const dn_manager_config_t   *dn_manager_config (const dn_manager_t *self);
 const dn_manager_counters_t *dn_manager_counters (const dn_manager_t *self);
-const dn_peers_t *dn_manager_peers (const dn_manager_t *self);
-const dn_services_t *dn_manager_services (const dn_manager_t *self);
-const dn_tasks_t *dn_manager_tasks (const dn_manager_t *self);
-bool dn_manager_draining (const dn_manager_t *self);
+const dn_peers_t            *dn_manager_peers (const dn_manager_t *self);
+const dn_services_t         *dn_manager_services (const dn_manager_t *self);
+const dn_tasks_t            *dn_manager_tasks (const dn_manager_t *self);
+bool                         dn_manager_draining (const dn_manager_t *self);
 
 /*  May a task be placed there? Linked, heard of, not draining. */
 bool dn_manager_ready (const dn_manager_t *self, const dn_peer_t *worker);

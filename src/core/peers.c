@@ -11,15 +11,15 @@
 #include <stdlib.h>
 
 struct dn_peers {
-    uint32_t max[2];            /* by role */
-    uint32_t count[2];
-    uint64_t seed;
-    dn_pool_t *pool;
-    dn_pool_t *numbers;         /* of workers */
+    uint32_t    max[2]; /* by role */
+    uint32_t    count[2];
+    uint64_t    seed;
+    dn_pool_t  *pool;
+    dn_pool_t  *numbers; /* of workers */
     dn_index_t *links;
     dn_index_t *sessions;
-    dn_peer_t *row;
-    dn_peer_t **worker;         /* by number */
+    dn_peer_t  *row;
+    dn_peer_t **worker; /* by number */
 };
 
 /*  ---- keys ---- */
@@ -82,8 +82,8 @@ dn_peers_new (uint32_t clients_max, uint32_t workers_max, uint64_t seed)
     self->sessions = dn_index_new (rows, self, same_session, row_session);
     self->row = calloc (rows, sizeof *self->row);
     self->worker = calloc (workers_max, sizeof (dn_peer_t *));
-    if (!self->pool || !self->numbers || !self->links || !self->sessions || !self->row
-        || !self->worker)
+    if (!self->pool || !self->numbers || !self->links || !self->sessions || !self->row ||
+        !self->worker)
         dn_peers_destroy (&self);
     return self;
 }
@@ -138,7 +138,7 @@ dn_peers_add (dn_peers_t *self, dn_role_t role, const dn_session_t *session)
         return NULL;
     dn_handle_t handle = dn_pool_take (self->pool);
     dn_check (handle != DN_NONE);
-    uint32_t row = dn_pool_row (self->pool, handle);
+    uint32_t   row = dn_pool_row (self->pool, handle);
     dn_peer_t *peer = &self->row[row];
     memset (peer, 0, sizeof *peer);
     peer->self = handle;
@@ -169,7 +169,7 @@ dn_peers_bind (dn_peers_t *self, dn_peer_t *peer, dn_link_t link, uint32_t link_
 {
     dn_peer_t *other = dn_peers_by_link (self, link);
     if (other && other != peer)
-        unbind (self, other);           /* one process with two sessions: the newer has the link */
+        unbind (self, other); /* one process with two sessions: the newer has the link */
     unbind (self, peer);
     peer->link = link;
     peer->link_number = link_number;
@@ -211,16 +211,16 @@ dn_peers_count (const dn_peers_t *self, dn_role_t role)
 void
 dn_peers_check (const dn_peers_t *self)
 {
-    uint32_t seen[2] = {0, 0};
-    uint32_t linked = 0;
+    uint32_t   seen[2] = {0, 0};
+    uint32_t   linked = 0;
     dn_peer_t *peer;
     for (uint32_t row = 0; (peer = dn_peers_next (self, &row));) {
         seen[peer->role]++;
         linked += peer->link != 0;
         dn_check (dn_peers_by_session (self, &peer->session) == peer);
         dn_check (!peer->link || dn_peers_by_link (self, peer->link) == peer);
-        dn_check (peer->role != DN_ROLE_WORKER
-                  || dn_peers_worker (self, peer->u.worker.number) == peer);
+        dn_check (peer->role != DN_ROLE_WORKER ||
+                  dn_peers_worker (self, peer->u.worker.number) == peer);
     }
     dn_check (seen[DN_ROLE_CLIENT] == self->count[DN_ROLE_CLIENT]);
     dn_check (seen[DN_ROLE_WORKER] == self->count[DN_ROLE_WORKER]);

@@ -1,7 +1,8 @@
 /*  peers.h - the manager's records of clients and workers
  *
- *  Owns: who is there, over which link, since when silent. A peer is known by the session in its HELLO,
- *  which may come again over a new link at any time. Must never know: tasks, services, placement.
+ *  Owns: who is there, over which link, since when silent. A peer is known by the session in its
+ *  HELLO, which may come again over a new link at any time. Must never know: tasks, services,
+ *  placement.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -12,7 +13,7 @@
 
 #include <sys/queue.h>
 
-#define DN_NAME_ROOM 64         /* bytes of a name with its end; names are for people */
+#define DN_NAME_ROOM 64 /* bytes of a name with its end; names are for people */
 
 typedef enum { DN_ROLE_CLIENT, DN_ROLE_WORKER } dn_role_t;
 
@@ -20,38 +21,38 @@ struct dn_task;
 TAILQ_HEAD (dn_task_list, dn_task);
 
 typedef struct {
-    uint32_t term;              /* new with every new record, so a client can tell */
-    uint32_t waiting;           /* tasks that it says it holds, by its last OPEN or SUBMIT */
+    uint32_t term;    /* new with every new record, so a client can tell */
+    uint32_t waiting; /* tasks that it says it holds, by its last OPEN */
 } dn_client_part_t;
 
 typedef struct {
-    uint32_t number;            /* 0 to workers_max - 1, for sets of workers */
-    uint32_t pid;
-    uint32_t slots;             /* tasks at a time, as announced last */
-    uint32_t standby;           /* tasks beyond those, at most, likewise */
-    uint32_t restarts;          /* of its slots */
-    uint64_t rss_bytes;
-    bool draining;
-    bool refused;               /* it refused a task as BUSY since its last RESULT: our count is off */
-    dn_session_t instance;      /* the same over restarts of one worker; zero: none */
-    char host[DN_NAME_ROOM];
+    uint32_t     number; /* 0 to workers_max - 1, for sets of workers */
+    uint32_t     pid;
+    uint32_t     slots;    /* tasks at a time, as announced last */
+    uint32_t     standby;  /* tasks beyond those, at most, likewise */
+    uint32_t     restarts; /* of its slots */
+    uint64_t     rss_bytes;
+    bool         draining;
+    bool         refused;  /* it refused a task as BUSY since its last RESULT: our count is off */
+    dn_session_t instance; /* the same over restarts of one worker; zero: none */
+    char         host[DN_NAME_ROOM];
 } dn_worker_part_t;
 
 typedef struct {
-    dn_handle_t self;
-    dn_role_t role;
+    dn_handle_t  self;
+    dn_role_t    role;
     dn_session_t session;
-    dn_link_t link;             /* the newest; 0: not connected, known from inventories only */
-    uint32_t link_number;       /* of its last HELLO */
-    uint32_t silent_beats;      /* own beats since it was heard over this link */
-    uint64_t mark;              /* of the BEAT sent last */
-    bool gone;                  /* being swept: its tasks end, then the row is free */
-    uint8_t reason;             /* gone: denim_reason_t */
-    int64_t faulted_ms;         /* it was told last that a frame was malformed; DN_NEVER: never */
-    uint64_t malformed;         /* frames */
-    uint32_t tasks_count;       /* client: records; worker: places in use */
-    struct dn_task_list tasks;  /* client: by record; worker: by place */
-    char name[DN_NAME_ROOM];
+    dn_link_t    link;         /* the newest; 0: not connected, known from inventories only */
+    uint32_t     link_number;  /* of its last HELLO */
+    uint32_t     silent_beats; /* own beats since it was heard over this link */
+    uint64_t     mark;         /* of the BEAT sent last */
+    bool         gone;         /* being swept: its tasks end, then the row is free */
+    uint8_t      reason;       /* gone: denim_reason_t */
+    int64_t      faulted_ms;   /* it was told last that a frame was malformed; DN_NEVER: never */
+    uint64_t     malformed;    /* frames */
+    uint32_t     tasks_count;  /* client: records; worker: places in use */
+    struct dn_task_list tasks; /* client: by record; worker: by place */
+    char                name[DN_NAME_ROOM];
     union {
         dn_client_part_t client;
         dn_worker_part_t worker;
@@ -62,7 +63,7 @@ typedef struct dn_peers dn_peers_t;
 
 /*  Owned; NULL when memory is short. `seed`: a number that no peer is told. */
 dn_peers_t *dn_peers_new (uint32_t clients_max, uint32_t workers_max, uint64_t seed);
-void dn_peers_destroy (dn_peers_t **self_p);
+void        dn_peers_destroy (dn_peers_t **self_p);
 
 /*  Borrowed, until the peer is removed; NULL when there is none. */
 dn_peer_t *dn_peers_get (const dn_peers_t *self, dn_handle_t peer);
@@ -81,8 +82,8 @@ void dn_peers_bind (dn_peers_t *self, dn_peer_t *peer, dn_link_t link, uint32_t 
 /*  Asserts that it has no tasks left. */
 void dn_peers_remove (dn_peers_t *self, dn_peer_t *peer);
 
-/*  Walk over all peers in the order of their rows: the next at or after row *row, which moves behind
- *  it; NULL at the end. Peers may be removed between steps. */
+/*  Walk over all peers in the order of their rows: the next at or after row *row, which moves
+ *  behind it; NULL at the end. Peers may be removed between steps. */
 dn_peer_t *dn_peers_next (const dn_peers_t *self, uint32_t *row);
 
 uint32_t dn_peers_count (const dn_peers_t *self, dn_role_t role);

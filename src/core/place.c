@@ -23,6 +23,6 @@ dn_place_better (const dn_candidate_t *a, const dn_candidate_t *b)
 bool
 dn_place_room (const dn_candidate_t *worker, double mean_us)
 {
-    return worker->placed < worker->slots
-           || worker->placed - worker->slots < dn_place_standby (worker, mean_us);
+    return worker->placed < worker->slots ||
+           worker->placed - worker->slots < dn_place_standby (worker, mean_us);
 }

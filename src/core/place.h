@@ -1,8 +1,8 @@
 /*  place.h - the policy of placement: which worker takes a task
  *
- *  One pure function over what is known of the candidates. A task goes to a free slot, to the worker
- *  that has most of them free in proportion; only when no slot is free anywhere, and tasks of its
- *  service are short, it stands by behind the slots of the worker that has least to do.
+ *  One pure function over what is known of the candidates. A task goes to a free slot, to the
+ *  worker that has most of them free in proportion; only when no slot is free anywhere, and tasks
+ *  of its service are short, it stands by behind the slots of the worker that has least to do.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -17,9 +17,9 @@
 #define DN_STANDBY_WORK_US 10000
 
 typedef struct {
-    uint32_t slots;             /* tasks at a time */
-    uint32_t standby_max;       /* that it takes beyond those */
-    uint32_t placed;            /* tasks that hold a place there now */
+    uint32_t slots;       /* tasks at a time */
+    uint32_t standby_max; /* that it takes beyond those */
+    uint32_t placed;      /* tasks that hold a place there now */
 } dn_candidate_t;
 
 /*  Tasks that may stand by at a worker, for a service whose tasks run `mean_us` (0: not known). */

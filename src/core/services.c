@@ -9,18 +9,18 @@
 
 #include <stdlib.h>
 
-#define MEAN_WEIGHT 16.0        /* a result weighs 1/16: about the last 30 count */
-#define OFFERED_WEIGHT 5.0      /* a beat weighs 1/5 */
-#define NEAREST_MAX 128         /* services compared with a name that nobody offers: bounds its cost */
+#define MEAN_WEIGHT    16.0 /* a result weighs 1/16: about the last 30 count */
+#define OFFERED_WEIGHT 5.0  /* a beat weighs 1/5 */
+#define NEAREST_MAX    128  /* services compared with a name that nobody offers: bounds its cost */
 
 struct dn_services {
-    uint32_t max;
-    uint32_t count;
-    uint32_t words;             /* of a set of workers */
-    uint64_t seed;
-    dn_index_t *names;
+    uint32_t      max;
+    uint32_t      count;
+    uint32_t      words; /* of a set of workers */
+    uint64_t      seed;
+    dn_index_t   *names;
     dn_service_t *row;
-    uint64_t *set;              /* words for each service: bit n is worker n */
+    uint64_t     *set; /* words for each service: bit n is worker n */
 };
 
 static uint64_t
@@ -110,7 +110,7 @@ dn_services_offer (dn_services_t *self, dn_str_t name, uint32_t number)
         dn_index_put (self->names, hash_name (self, name.ptr, name.len), service);
     }
     uint64_t *word = &set_of (self, service)[number / 64];
-    uint64_t bit = 1ull << number % 64;
+    uint64_t  bit = 1ull << number % 64;
     self->row[service].workers += !(*word & bit);
     *word |= bit;
     return service;
@@ -121,7 +121,7 @@ dn_services_withdraw (dn_services_t *self, uint32_t number)
 {
     for (uint32_t service = 0; service < self->count; service++) {
         uint64_t *word = &set_of (self, service)[number / 64];
-        uint64_t bit = 1ull << number % 64;
+        uint64_t  bit = 1ull << number % 64;
         self->row[service].workers -= (*word & bit) != 0;
         *word &= ~bit;
     }
@@ -185,7 +185,7 @@ static unsigned
 distance (dn_str_t a, const char *b)
 {
     unsigned row[DN_SERVICE_ROOM];
-    size_t b_len = strlen (b);
+    size_t   b_len = strlen (b);
     for (size_t j = 0; j <= b_len; j++)
         row[j] = (unsigned) j;
     for (size_t i = 1; i <= a.len; i++) {
@@ -226,12 +226,12 @@ dn_services_nearest (const dn_services_t *self, dn_str_t name, char *text, size_
         if (self->row[i].workers)
             rank (best, far, i, distance (name, self->row[i].name));
 
-    size_t used = 0;
+    size_t      used = 0;
     const char *lead = best[1] == DN_SERVICE_NONE ? "the nearest is " : "the nearest are ";
     if (best[0] == DN_SERVICE_NONE)
         lead = "no worker offers any service";
     const char *parts[6] = {lead};
-    int count = 1;
+    int         count = 1;
     for (int i = 0; i < 3 && best[i] != DN_SERVICE_NONE; i++) {
         if (i > 0)
             parts[count++] = ", ";

@@ -1,5 +1,5 @@
-/*  settle.c - how tasks end: results, refusals, acknowledgements, and the lists that make up for frames
- *  that were lost
+/*  settle.c - how tasks end: results, refusals, acknowledgements, and the lists that make up for
+ *  frames that were lost
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -53,7 +53,7 @@ dn_manager_known (dn_manager_t *self, dn_task_t *task, uint32_t try_no, dn_effec
     dn_peer_t *client = dn_manager_client_of (self, task);
     if (!client || !client->link)
         return;
-    dn_peer_t *worker = dn_manager_worker_of (self, task);
+    dn_peer_t   *worker = dn_manager_worker_of (self, task);
     dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_KNOWN);
     row->to = client->link;
     row->msg.u.known.seq = task->seq;
@@ -155,7 +155,7 @@ dn_manager_on_result (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     }
     bool mine = task->worker == from->self || task->state == DN_TASK_LOST;
     if (!mine || task->state == DN_TASK_FINISHED)
-        return;                 /* its outcome came already, or it runs elsewhere */
+        return; /* its outcome came already, or it runs elsewhere */
 
     count_outcome (self, task, result);
     if (task->settled) {
@@ -179,7 +179,7 @@ dn_manager_on_refuse (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     const dn_refuse_t *refuse = &in->msg->u.refuse;
     dn_task_t *task = dn_tasks_find (self->tasks, &refuse->session, refuse->seq, refuse->attempt);
     if (refuse->reason == DENIM_REASON_BUSY)
-        from->u.worker.refused = true;  /* our count is off: nothing more until it has ended one */
+        from->u.worker.refused = true; /* our count is off: nothing more until it has ended one */
     if (!task || task->state != DN_TASK_PLACED || task->worker != from->self)
         return;
     bool known = refuse->reason < DENIM_REASONS;
@@ -191,7 +191,7 @@ dn_manager_on_ack (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *
                    dn_effects_t *fx)
 {
     (void) fx;
-    dn_list_t acks = in->msg->u.ack.acks;
+    dn_list_t    acks = in->msg->u.ack.acks;
     dn_row_ack_t ack;
     while (dn_list_next (&acks, DN_ROW_ACK, &ack)) {
         dn_task_t *task = dn_tasks_find (self->tasks, &from->session, ack.seq, ack.attempt);
@@ -214,7 +214,7 @@ missing (const dn_manager_t *self, const dn_peer_t *client, const dn_row_open_t 
 {
     bool ours = call->epoch == self->config.epoch && call->term == client->u.client.term;
     if (!ours && settling (self))
-        return;                 /* its worker may still come and say that it has it */
+        return; /* its worker may still come and say that it has it */
     dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_MISSING);
     row->to = client->link;
     row->msg.u.missing.seq = call->seq;
@@ -236,12 +236,13 @@ listed_open (dn_manager_t *self, dn_peer_t *client, const dn_row_open_t *call, u
         dn_tasks_attach (self->tasks, task, client);
     task->listed_sweep = self->sweep;
     task->try_no = call->try_no;
-    if (task->state == DN_TASK_LOST || (task->state == DN_TASK_FINISHED && task->told_mark < mark)) {
+    if (task->state == DN_TASK_LOST ||
+        (task->state == DN_TASK_FINISHED && task->told_mark < mark)) {
         dn_manager_lose (self, task, task->reason ? task->reason : DENIM_REASON_SILENT, fx);
         return;
     }
     if (task->state != DN_TASK_PLACED)
-        return;                 /* its outcome is on the way */
+        return; /* its outcome is on the way */
     if (call->epoch != self->config.epoch || call->term != client->u.client.term)
         dn_manager_known (self, task, call->try_no, fx);
     if (call->cancel)
@@ -254,20 +255,20 @@ dn_manager_on_open (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t 
 {
     const dn_open_t *open = &in->msg->u.open;
     self->sweep++;
-    dn_list_t calls = open->calls;
+    dn_list_t     calls = open->calls;
     dn_row_open_t call;
     while (dn_effects_room (fx, 4) && dn_list_next (&calls, DN_ROW_OPEN, &call))
         listed_open (self, from, &call, open->mark, fx);
     if (calls.count == 0) {
         for (dn_task_t *task = TAILQ_FIRST (&from->tasks), *next; task; task = next) {
             next = TAILQ_NEXT (task, of_client);
-            if (task->seq >= open->from_seq && task->seq <= open->upto_seq
-                && task->listed_sweep != self->sweep)
+            if (task->seq >= open->from_seq && task->seq <= open->upto_seq &&
+                task->listed_sweep != self->sweep)
                 dn_manager_settle (self, task);
         }
     }
 
-    dn_list_t wants = open->wants;
+    dn_list_t     wants = open->wants;
     dn_row_want_t want;
     from->u.client.waiting = 0;
     while (dn_list_next (&wants, DN_ROW_WANT, &want)) {
@@ -282,7 +283,8 @@ dn_manager_on_open (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t 
 
 /*  A task that a worker says it waits for or runs, without a record: as after a restart. */
 static void
-adopt (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *worker, const dn_row_held_t *held)
+adopt (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *worker,
+       const dn_row_held_t *held)
 {
     dn_peer_t *client = dn_peers_by_session (self->peers, &held->session);
     if (client && client->role != DN_ROLE_CLIENT)
@@ -290,7 +292,7 @@ adopt (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *worker, cons
     dn_task_t *task = dn_tasks_place (self->tasks, client, worker, &held->session, held->seq,
                                       held->attempt, in->now_ms);
     if (!task)
-        return;                 /* full: its result will come all the same */
+        return; /* full: its result will come all the same */
     self->places++;
     task->seen = true;
     task->listed_sweep = self->sweep;
@@ -301,7 +303,7 @@ static void
 listed_held (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *worker,
              const dn_row_held_t *held)
 {
-    bool place = held->state == HELD_WAITING || held->state == HELD_RUNNING;
+    bool       place = held->state == HELD_WAITING || held->state == HELD_RUNNING;
     dn_task_t *task = dn_tasks_find (self->tasks, &held->session, held->seq, held->attempt);
     if (!task) {
         if (place)
@@ -327,12 +329,12 @@ covered (const dn_task_t *task, const dn_session_t *from, uint64_t from_seq,
 {
     int low = memcmp (task->session.bytes, from->bytes, sizeof from->bytes);
     int high = memcmp (task->session.bytes, upto->bytes, sizeof upto->bytes);
-    return (low > 0 || (low == 0 && task->seq >= from_seq))
-           && (high < 0 || (high == 0 && task->seq <= upto_seq));
+    return (low > 0 || (low == 0 && task->seq >= from_seq)) &&
+           (high < 0 || (high == 0 && task->seq <= upto_seq));
 }
 
-/*  What was placed before the list was asked for and is not on it: never seen there, it never arrived;
- *  seen there, nobody will ever know. */
+/*  What was placed before the list was asked for and is not on it: never seen there, it never
+ *  arrived; seen there, nobody will ever know. */
 static void
 absent (dn_manager_t *self, dn_task_t *task, dn_effects_t *fx)
 {
@@ -351,16 +353,17 @@ dn_manager_on_held (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t 
     from->u.worker.rss_bytes = held->rss_bytes;
     from->u.worker.refused = false;
     self->sweep++;
-    dn_list_t tasks = held->tasks;
+    dn_list_t     tasks = held->tasks;
     dn_row_held_t row;
     while (dn_list_next (&tasks, DN_ROW_HELD, &row))
         listed_held (self, in, from, &row);
 
     for (dn_task_t *task = TAILQ_FIRST (&from->tasks), *next; task; task = next) {
         next = TAILQ_NEXT (task, of_worker);
-        if (dn_effects_room (fx, 4) && task->mark < held->mark && task->listed_sweep != self->sweep
-            && covered (task, &held->from_session, held->from_seq, &held->upto_session,
-                        held->upto_seq))
+        if (dn_effects_room (fx, 4) && task->mark < held->mark &&
+            task->listed_sweep != self->sweep &&
+            covered (task, &held->from_session, held->from_seq, &held->upto_session,
+                     held->upto_seq))
             absent (self, task, fx);
     }
 }
@@ -370,7 +373,7 @@ dn_manager_inventory (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
                       dn_effects_t *fx)
 {
     self->sweep++;
-    dn_list_t tasks = in->msg->u.worker_hello.inventory;
+    dn_list_t     tasks = in->msg->u.worker_hello.inventory;
     dn_row_held_t row;
     while (dn_list_next (&tasks, DN_ROW_HELD, &row))
         listed_held (self, in, worker, &row);

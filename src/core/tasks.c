@@ -12,12 +12,12 @@
 #include <stdlib.h>
 
 struct dn_tasks {
-    uint64_t seed;
-    dn_peers_t *peers;          /* borrowed */
-    dn_pool_t *pool;
-    dn_index_t *keys;
-    dn_task_t *row;
-    struct dn_task_list fresh;  /* by placed_ms */
+    uint64_t            seed;
+    dn_peers_t         *peers; /* borrowed */
+    dn_pool_t          *pool;
+    dn_index_t         *keys;
+    dn_task_t          *row;
+    struct dn_task_list fresh; /* by placed_ms */
 };
 
 static const bool holds_place[DN_TASK_STATES] = {
@@ -28,8 +28,8 @@ static const bool holds_place[DN_TASK_STATES] = {
 
 typedef struct {
     const dn_session_t *session;
-    uint64_t seq;
-    uint16_t attempt;
+    uint64_t            seq;
+    uint16_t            attempt;
 } dn_task_key_t;
 
 static uint64_t
@@ -41,17 +41,17 @@ hash_key (const dn_tasks_t *self, const dn_session_t *session, uint64_t seq, uin
 static bool
 same_key (const void *table, uint32_t row, const void *key_)
 {
-    const dn_task_t *task = &((const dn_tasks_t *) table)->row[row];
+    const dn_task_t     *task = &((const dn_tasks_t *) table)->row[row];
     const dn_task_key_t *key = key_;
-    return task->seq == key->seq && task->attempt == key->attempt
-           && dn_session_eq (&task->session, key->session);
+    return task->seq == key->seq && task->attempt == key->attempt &&
+           dn_session_eq (&task->session, key->session);
 }
 
 static uint64_t
 row_key (const void *table, uint32_t row)
 {
     const dn_tasks_t *self = table;
-    const dn_task_t *task = &self->row[row];
+    const dn_task_t  *task = &self->row[row];
     return hash_key (self, &task->session, task->seq, task->attempt);
 }
 
@@ -89,7 +89,7 @@ dn_task_t *
 dn_tasks_find (const dn_tasks_t *self, const dn_session_t *session, uint64_t seq, uint16_t attempt)
 {
     dn_task_key_t key = {session, seq, attempt};
-    uint32_t row = dn_index_find (self->keys, hash_key (self, session, seq, attempt), &key);
+    uint32_t      row = dn_index_find (self->keys, hash_key (self, session, seq, attempt), &key);
     return row == DN_INDEX_NONE ? NULL : &self->row[row];
 }
 
@@ -101,13 +101,13 @@ dn_tasks_get (const dn_tasks_t *self, dn_handle_t task)
 }
 
 dn_task_t *
-dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker,
-                const dn_session_t *session, uint64_t seq, uint16_t attempt, int64_t now_ms)
+dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker, const dn_session_t *session,
+                uint64_t seq, uint16_t attempt, int64_t now_ms)
 {
     dn_handle_t handle = dn_pool_take (self->pool);
     if (handle == DN_NONE)
         return NULL;
-    uint32_t row = dn_pool_row (self->pool, handle);
+    uint32_t   row = dn_pool_row (self->pool, handle);
     dn_task_t *task = &self->row[row];
     memset (task, 0, sizeof *task);
     task->self = handle;

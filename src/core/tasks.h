@@ -1,8 +1,8 @@
 /*  tasks.h - the manager's records of tasks: who asked, who has it, how far it is
  *
- *  Owns: one record for each task that was placed and is not yet settled, found by its key (client's
- *  session, sequence number, attempt), and the lists of them in peers. Two tables in one: *places*
- *  belong to workers (a task that waits or runs there),
+ *  Owns: one record for each task that was placed and is not yet settled, found by its key
+ *  (client's session, sequence number, attempt), and the lists of them in peers. Two tables in one:
+ *  *places* belong to workers (a task that waits or runs there),
  *  *records* to clients (an outcome that the client has not acknowledged). Never a payload.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
@@ -24,30 +24,30 @@ typedef enum {
 #define X(name, place, text) DN_TASK_##name,
     DN_TASK_STATE_MAP (X)
 #undef X
-    DN_TASK_STATES
+        DN_TASK_STATES
 } dn_task_state_t;
 
 typedef struct dn_task {
-    dn_handle_t self;
-    dn_task_state_t state;      /* changed by dn_tasks_move only */
-    uint16_t attempt;
-    bool finish;                /* it goes on when its client dies */
-    bool settled;               /* the client wants no more of it; the place is still in use */
-    bool fresh;                 /* on the list of those that KNOWN has not been sent for */
-    bool seen;                  /* its worker has listed it in HELD or HELLO */
-    uint8_t reason;             /* LOST: denim_reason_t */
-    dn_session_t session;       /* its client's; with seq and attempt the key */
-    uint64_t seq;
-    uint32_t try_no;            /* of the SUBMIT that made it; 0: adopted from a worker's list */
-    uint32_t service;           /* DN_SERVICE_NONE: adopted, so not known */
-    dn_handle_t client;         /* DN_NONE: not known here */
-    dn_handle_t worker;         /* that it was placed at; may be gone */
-    uint64_t mark;              /* of the last BEAT to that worker when it was placed */
-    uint64_t listed_sweep;      /* number of the last list, of worker or client, that named it */
-    uint64_t told_mark;         /* of the last BEAT to the client when its outcome was sent */
-    int64_t placed_ms;
+    dn_handle_t     self;
+    dn_task_state_t state; /* changed by dn_tasks_move only */
+    uint16_t        attempt;
+    bool            finish;  /* it goes on when its client dies */
+    bool            settled; /* the client wants no more of it; the place is still in use */
+    bool            fresh;   /* on the list of those that KNOWN has not been sent for */
+    bool            seen;    /* its worker has listed it in HELD or HELLO */
+    uint8_t         reason;  /* LOST: denim_reason_t */
+    dn_session_t    session; /* its client's; with seq and attempt the key */
+    uint64_t        seq;
+    uint32_t        try_no;       /* of the SUBMIT that made it; 0: adopted from a worker's list */
+    uint32_t        service;      /* DN_SERVICE_NONE: adopted, so not known */
+    dn_handle_t     client;       /* DN_NONE: not known here */
+    dn_handle_t     worker;       /* that it was placed at; may be gone */
+    uint64_t        mark;         /* of the last BEAT to that worker when it was placed */
+    uint64_t        listed_sweep; /* number of the last list, of worker or client, that named it */
+    uint64_t        told_mark;    /* of the last BEAT to the client when its outcome was sent */
+    int64_t         placed_ms;
     TAILQ_ENTRY (dn_task) of_client;
-    TAILQ_ENTRY (dn_task) of_worker;    /* on it while PLACED */
+    TAILQ_ENTRY (dn_task) of_worker; /* on it while PLACED */
     TAILQ_ENTRY (dn_task) of_fresh;
 } dn_task_t;
 
@@ -55,28 +55,30 @@ typedef struct dn_tasks dn_tasks_t;
 
 /*  Owned; NULL when memory is short. `peers` is borrowed: their lists of tasks are kept here. */
 dn_tasks_t *dn_tasks_new (uint32_t tasks_max, dn_peers_t *peers, uint64_t seed);
-void dn_tasks_destroy (dn_tasks_t **self_p);
+void        dn_tasks_destroy (dn_tasks_t **self_p);
 
 /*  Borrowed, until it is settled; NULL when there is none. */
 dn_task_t *dn_tasks_find (const dn_tasks_t *self, const dn_session_t *session, uint64_t seq,
                           uint16_t attempt);
 dn_task_t *dn_tasks_get (const dn_tasks_t *self, dn_handle_t task);
 
-/*  A new record, PLACED at `worker`, of `client` (NULL: not known here). NULL when the table is full. */
+/*  A new record, PLACED at `worker`, of `client` (NULL: not known here). NULL when the table is
+ *  full. */
 dn_task_t *dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker,
                            const dn_session_t *session, uint64_t seq, uint16_t attempt,
                            int64_t now_ms);
 
-/*  The one place where a state changes. A task that becomes PLACED is so at `worker` (else it may be
- *  NULL). FREE ends the record. */
+/*  The one place where a state changes. A task that becomes PLACED is so at `worker` (else it may
+ *  be NULL). FREE ends the record. */
 void dn_tasks_move (dn_tasks_t *self, dn_task_t *task, dn_task_state_t state, dn_peer_t *worker);
 
 /*  Put the record on the list of `client`, or (NULL) take it off its client's. */
 void dn_tasks_attach (dn_tasks_t *self, dn_task_t *task, dn_peer_t *client);
 
-/*  The task placed longest ago for which KNOWN was not sent; NULL if none. dn_tasks_told takes it off. */
+/*  The task placed longest ago for which KNOWN was not sent; NULL if none. dn_tasks_told takes it
+ *  off. */
 dn_task_t *dn_tasks_fresh (const dn_tasks_t *self);
-void dn_tasks_told (dn_tasks_t *self, dn_task_t *task);
+void       dn_tasks_told (dn_tasks_t *self, dn_task_t *task);
 
 uint32_t dn_tasks_count (const dn_tasks_t *self);
 uint32_t dn_tasks_max (const dn_tasks_t *self);

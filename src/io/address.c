@@ -31,7 +31,7 @@
 #define SHOWN_BYTES 120 /* of what the user wrote, in a sentence */
 
 _Static_assert(DN_IPC_PLACE_MAX - 1 + sizeof WORKERS - 1 == DN_IPC_PATH_MAX, "a door fits exactly");
-_Static_assert(DN_IPC_PATH_MAX == sizeof ((struct sockaddr_un *)0)->sun_path - 1, "the system's");
+_Static_assert(DN_IPC_PATH_MAX == sizeof ((struct sockaddr_un *) 0)->sun_path - 1, "the system's");
 _Static_assert(sizeof TCP "[]:65535" + DN_HOST_MAX <= DN_ENDPOINT_MAX, "an endpoint fits");
 
 __attribute__ ((format (printf, 4, 5))) static int
@@ -58,7 +58,7 @@ parse_port (const char *text, dn_purpose_t purpose, uint16_t *port)
         return "PORT goes from 1 to 65534, as the next one is taken too";
     if (number == 0 && purpose == DN_TO_CONNECT)
         return "port 0 (any two free ones) is for a manager to listen on";
-    *port = (uint16_t)number;
+    *port = (uint16_t) number;
     return NULL;
 }
 
@@ -260,10 +260,10 @@ static bool
 is_loopback_number (const struct sockaddr *address)
 {
     if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *ipv4 = (const void *)address;
+        const struct sockaddr_in *ipv4 = (const void *) address;
         return ntohl (ipv4->sin_addr.s_addr) >> 24 == 127;
     }
-    const struct sockaddr_in6 *ipv6 = (const void *)address;
+    const struct sockaddr_in6 *ipv6 = (const void *) address;
     const struct in6_addr     *bits = &ipv6->sin6_addr;
     return IN6_IS_ADDR_LOOPBACK (bits) || (IN6_IS_ADDR_V4MAPPED (bits) && bits->s6_addr[12] == 127);
 }
@@ -327,7 +327,7 @@ try_pair (const struct addrinfo *at)
 
     int second = -EADDRINUSE;
     if (port <= DN_ADDRESS_PORT_MAX) {
-        uint16_t next = (uint16_t)(port + 1);
+        uint16_t next = (uint16_t) (port + 1);
         second = bind_port (at, &next);
     }
     close (first);
@@ -355,7 +355,7 @@ dn_address_propose (dn_address_t *self, char *why, size_t why_bytes)
     if (port < 0)
         return fail (-port, why, why_bytes, "cannot find two free neighbouring ports on %s: %s",
                      self->host, strerror (-port));
-    self->port = (uint16_t)port;
+    self->port = (uint16_t) port;
     return 0;
 }
 
@@ -404,7 +404,7 @@ dn_address_lock (const dn_address_t *self, int *fd_out, char *why, size_t why_by
     /* Only a courtesy to whoever is refused: what counts is the lock, so a full disk is no
  *  reason. */
     if (ftruncate (fd, 0) == 0)
-        (void)(dprintf (fd, "%d\n", (int)getpid ()) < 0);
+        (void) (dprintf (fd, "%d\n", (int) getpid ()) < 0);
     *fd_out = fd;
     return 0;
 }

@@ -345,8 +345,8 @@ dn_channel_read (dn_channel_t *self)
     return self->end == IN_BYTES;
 }
 
-/*  Make the frames of a packet and fill them with what is in the buffer: the bytes that were there.
- *  */
+/*  Make the frames of a packet and fill them with what is in the buffer: the bytes that were
+ *  there. */
 static int
 make_frames (dn_frames_t *frames, const dn_packet_t *packet, const uint8_t *bytes, size_t arrived)
 {

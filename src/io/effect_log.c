@@ -14,7 +14,7 @@ dn_effect_log (const dn_effect_t *effect, const char *name_key, const char *numb
     if (!dn_log_enabled (level))
         return;
     dn_log_field_t field[6] = {DN_STR ("event", effect->event)};
-    size_t count = 1;
+    size_t         count = 1;
     if (effect->name && *effect->name)
         field[count++] = DN_STR (name_key, effect->name);
     if (effect->reason)

@@ -7,8 +7,8 @@
 
 #include "core/effects.h"
 
-/*  Write the line, if its level is on: event, then the fields that are set. `name_key` says what the
- *  effect's name is of ("worker", "peer"), `number_key` what its number counts. */
+/*  Write the line, if its level is on: event, then the fields that are set. `name_key` says what
+ *  the effect's name is of ("worker", "peer"), `number_key` what its number counts. */
 void dn_effect_log (const dn_effect_t *effect, const char *name_key, const char *number_key);
 
 #endif

@@ -73,8 +73,8 @@ find_home (char home[PATH_MAX], char *why, size_t why_bytes)
     return -1;
 }
 
-/*  The host program, when the interpreter has a library to be loaded; the interpreter itself else.
- *  */
+/*  The host program, when the interpreter has a library to be loaded; the interpreter itself
+ *  else. */
 static int
 find_program (dn_launcher_t *self, const dn_interpreter_t *interpreter, char *why, size_t why_bytes)
 {

@@ -19,15 +19,15 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define WORKER_BATCH 64         /* messages of workers, then … */
-#define CLIENT_BATCH 64         /* … so many of clients: a flood of these delays none of those */
-#define ROUNDS_MAX 16           /* of both, between two looks at clock and signals */
-#define TICKS_MAX 64            /* in one turn, while the core says that it is due at once */
-#define BIND_TRIES 20           /* for two free neighbours */
-#define LINGER_MS 500           /* at the end, for answers that are on their way out */
-#define SEND_MAX_CLIENT (2 * DN_CLIENT_TASKS_MAX) /* messages waiting for one client */
-#define SEND_MAX_WORKER 20000   /* and for one worker: above all its places */
-#define RECEIVE_MAX_CLIENT 64   /* read ahead of one client: bounds what a flood of them can store */
+#define WORKER_BATCH       64  /* messages of workers, then … */
+#define CLIENT_BATCH       64  /* … so many of clients: a flood of these delays none of those */
+#define ROUNDS_MAX         16  /* of both, between two looks at clock and signals */
+#define TICKS_MAX          64  /* in one turn, while the core says that it is due at once */
+#define BIND_TRIES         20  /* for two free neighbours */
+#define LINGER_MS          500 /* at the end, for answers that are on their way out */
+#define SEND_MAX_CLIENT    (2 * DN_CLIENT_TASKS_MAX) /* messages waiting for one client */
+#define SEND_MAX_WORKER    20000                     /* and for one worker: above all its places */
+#define RECEIVE_MAX_CLIENT 64 /* read ahead of one client: bounds what a flood of them can store */
 #define RECEIVE_MAX_WORKER 1024
 
 #define WORKERS_BIT (1ull << 33) /* in a link: it is of the workers' door */
@@ -37,17 +37,17 @@ enum { DOOR_CLIENTS, DOOR_WORKERS, DOORS };
 typedef struct {
     dn_manager_t *core;
     dn_effects_t *fx;
-    dn_effects_t *undo;         /* of what a socket refused */
-    dn_frames_t in;             /* the message in hand */
-    void *context;
-    void *door[DOORS];
-    int signals;                /* descriptor */
-    int lock;                   /* of an ipc path; -1: none */
-    int64_t boot_ms;
-    int64_t now_ms;             /* read once a turn */
-    bool draining;
-    bool stop;
-    uint8_t room[DN_HEADER_MAX];
+    dn_effects_t *undo; /* of what a socket refused */
+    dn_frames_t   in;   /* the message in hand */
+    void         *context;
+    void         *door[DOORS];
+    int           signals; /* descriptor */
+    int           lock;    /* of an ipc path; -1: none */
+    int64_t       boot_ms;
+    int64_t       now_ms; /* read once a turn */
+    bool          draining;
+    bool          stop;
+    uint8_t       room[DN_HEADER_MAX];
 } dn_shell_t;
 
 /*  ---- effects ---- */
@@ -56,13 +56,13 @@ static void
 answer (dn_shell_t *self, const dn_effect_t *effect)
 {
     const dn_ask_t *ask = &effect->msg.u.ask;
-    dn_msg_t msg = {.kind = DN_MSG_ANSWER};
+    dn_msg_t        msg = {.kind = DN_MSG_ANSWER};
     msg.u.answer.question = ask->question;
-    bool status = dn_str_eq (ask->verb, dn_str ("status"));
+    bool  status = dn_str_eq (ask->verb, dn_str ("status"));
     char *text = status ? dn_manager_status (self->core, self->now_ms - self->boot_ms) : NULL;
     if (!text)
         msg.u.answer.reason = DENIM_REASON_NOT_ALLOWED;
-    size_t n = text ? strlen (text) : 0;
+    size_t    n = text ? strlen (text) : 0;
     zmq_msg_t payload;
     if (zmq_msg_init_size (&payload, n) == 0) {
         if (n)
@@ -77,7 +77,7 @@ answer (dn_shell_t *self, const dn_effect_t *effect)
 static int
 send_effect (dn_shell_t *self, const dn_effect_t *effect)
 {
-    void *door = self->door[effect->to & WORKERS_BIT ? DOOR_WORKERS : DOOR_CLIENTS];
+    void     *door = self->door[effect->to & WORKERS_BIT ? DOOR_WORKERS : DOOR_CLIENTS];
     dn_link_t to = effect->to & ~WORKERS_BIT;
     if (effect->kind == DN_FX_RELAY)
         return dn_link_relay (door, to, &self->in, false);
@@ -113,9 +113,9 @@ static void
 feed (dn_shell_t *self, int door)
 {
     dn_link_t link = self->in.from | (door == DOOR_WORKERS ? WORKERS_BIT : 0);
-    unsigned directions = door == DOOR_WORKERS ? W2M : C2M;
-    dn_msg_t msg;
-    int error = DN_WIRE_SHORT;
+    unsigned  directions = door == DOOR_WORKERS ? W2M : C2M;
+    dn_msg_t  msg;
+    int       error = DN_WIRE_SHORT;
     if (!self->in.fault && self->in.whole) {
         dn_manager_event_t event = {self->now_ms, link, &msg, {0}, self->in.payload_bytes};
         event.header.ptr = zmq_msg_data (&self->in.header);
@@ -183,8 +183,9 @@ loop (dn_shell_t *self)
             break;
         self->now_ms = dn_process_now_ms ();
         for (int round = 0; round < ROUNDS_MAX; round++)
-            if (drain (self, DOOR_WORKERS, WORKER_BATCH) + drain (self, DOOR_CLIENTS, CLIENT_BATCH)
-                == 0)
+            if (drain (self, DOOR_WORKERS, WORKER_BATCH) +
+                    drain (self, DOOR_CLIENTS, CLIENT_BATCH) ==
+                0)
                 break;
         take_signals (self);
         tick (self);
@@ -213,7 +214,7 @@ bind_doors (dn_shell_t *self, const dn_address_t *address, const dn_manager_sett
                           (int64_t) settings->payload_max + DN_HEADER_MAX, 2, address->ipv6},
     };
     static const dn_door_t doors[DOORS] = {DN_DOOR_CLIENTS, DN_DOOR_WORKERS};
-    char endpoint[DN_ENDPOINT_MAX];
+    char                   endpoint[DN_ENDPOINT_MAX];
     for (int i = 0; i < DOORS; i++) {
         dn_address_endpoint (address, doors[i], endpoint);
         self->door[i] = dn_link_router (self->context, endpoint, &config[i]);
@@ -228,13 +229,14 @@ bind_doors (dn_shell_t *self, const dn_address_t *address, const dn_manager_sett
     return 0;
 }
 
-/*  From the address that the user wrote to two open doors; 0 or an exit code, and it has been said. */
+/*  From the address that the user wrote to two open doors; 0 or an exit code, and it has been
+ *  said. */
 static int
 open_doors (dn_shell_t *self, const dn_manager_settings_t *settings)
 {
     dn_address_t address;
-    char why[DN_WHY_MAX], text[DN_ENDPOINT_MAX];
-    int error = 0;
+    char         why[DN_WHY_MAX], text[DN_ENDPOINT_MAX];
+    int          error = 0;
     if (dn_address_parse (&address, settings->listen, DN_TO_BIND, why, sizeof why) < 0) {
         fprintf (stderr, "denimd: %s\n", why);
         return 78;
@@ -290,7 +292,7 @@ make_core (dn_shell_t *self, const dn_manager_settings_t *settings)
     };
     dn_process_random (&config.epoch, sizeof config.epoch);
     dn_process_random (&config.seed, sizeof config.seed);
-    config.epoch = config.epoch >> 1 | 1;       /* not 0, and JSON's integers are signed */
+    config.epoch = config.epoch >> 1 | 1; /* not 0, and JSON's integers are signed */
     self->boot_ms = self->now_ms = dn_process_now_ms ();
     self->core = dn_manager_new (&config, self->now_ms);
     self->fx = dn_effects_new ();

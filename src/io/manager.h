@@ -1,7 +1,7 @@
 /*  manager.h - the shell of the manager: two doors, one loop
  *
- *  Owns: the sockets and when they are read. Reads what has come, hands it to the core, performs the
- *  effects, logs them. Must never know: why.
+ *  Owns: the sockets and when they are read. Reads what has come, hands it to the core, performs
+ *  the effects, logs them. Must never know: why.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */

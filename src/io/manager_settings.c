@@ -4,8 +4,8 @@
  */
 #include "io/settings_load.h"
 
-#define FIELD(name) \
-    offsetof (dn_manager_settings_t, name), sizeof (((dn_manager_settings_t *)0)->name)
+#define FIELD(name)                                                                                \
+    offsetof (dn_manager_settings_t, name), sizeof (((dn_manager_settings_t *) 0)->name)
 #define KIB       (INT64_C (1) << 10)
 #define GIB       (INT64_C (1) << 30)
 #define MINUTE_MS 60000
@@ -56,7 +56,7 @@ static const dn_setting_t rows[] = {
 static int
 check_manager (const void *self, bool starting, char *why, size_t why_bytes)
 {
-    (void)self, (void)starting, (void)why, (void)why_bytes;
+    (void) self, (void) starting, (void) why, (void) why_bytes;
     return 0; /* no key of denimd restricts another */
 }
 

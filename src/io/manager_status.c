@@ -40,9 +40,9 @@ static json_t *
 service_row (const dn_manager_t *manager, uint32_t i)
 {
     const dn_services_t *services = dn_manager_services (manager);
-    const dn_service_t *service = dn_services_get (services, i);
-    json_int_t slots = 0;
-    uint32_t number = 0, found;
+    const dn_service_t  *service = dn_services_get (services, i);
+    json_int_t           slots = 0;
+    uint32_t             number = 0, found;
     while ((found = dn_services_next_worker (services, i, &number)) != DN_SERVICE_NONE) {
         const dn_peer_t *worker = dn_peers_worker (dn_manager_peers (manager), found);
         if (dn_manager_ready (manager, worker))
@@ -62,21 +62,20 @@ counters_row (const dn_manager_counters_t *counters)
         if (counters->rejected[i])
             json_object_set_new (rejected, denim_reason_name (i),
                                  json_integer ((json_int_t) counters->rejected[i]));
-    return json_pack (
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I}", "submitted",
-        (json_int_t) counters->submitted, "done", (json_int_t) counters->done, "failed",
-        (json_int_t) counters->failed, "lost", (json_int_t) counters->lost, "cancelled",
-        (json_int_t) counters->cancelled, "granted", (json_int_t) counters->granted, "rejected",
-        rejected, "malformed", (json_int_t) counters->malformed, "unsent",
-        (json_int_t) counters->unsent);
+    return json_pack ("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I}", "submitted",
+                      (json_int_t) counters->submitted, "done", (json_int_t) counters->done,
+                      "failed", (json_int_t) counters->failed, "lost", (json_int_t) counters->lost,
+                      "cancelled", (json_int_t) counters->cancelled, "granted",
+                      (json_int_t) counters->granted, "rejected", rejected, "malformed",
+                      (json_int_t) counters->malformed, "unsent", (json_int_t) counters->unsent);
 }
 
 /*  Sums over the peers, and the list of workers. */
 static void
 add_peers (const dn_manager_t *manager, json_t *root)
 {
-    json_int_t waiting = 0, slots = 0, busy = 0;
-    json_t *workers = json_array ();
+    json_int_t       waiting = 0, slots = 0, busy = 0;
+    json_t          *workers = json_array ();
     const dn_peer_t *peer;
     for (uint32_t row = 0; (peer = dn_peers_next (dn_manager_peers (manager), &row));) {
         if (peer->role == DN_ROLE_CLIENT) {
@@ -98,12 +97,11 @@ char *
 dn_manager_status (const dn_manager_t *manager, int64_t uptime_ms)
 {
     const dn_peers_t *peers = dn_manager_peers (manager);
-    json_t *root = json_pack (
-        "{s:s, s:I, s:I, s:b, s:I, s:I}", "version", DENIM_VERSION, "epoch",
-        (json_int_t) dn_manager_config (manager)->epoch, "uptime_ms", (json_int_t) uptime_ms,
-        "draining", dn_manager_draining (manager), "clients",
-        (json_int_t) dn_peers_count (peers, DN_ROLE_CLIENT), "tasks",
-        (json_int_t) dn_manager_placed (manager));
+    json_t *root = json_pack ("{s:s, s:I, s:I, s:b, s:I, s:I}", "version", DENIM_VERSION, "epoch",
+                              (json_int_t) dn_manager_config (manager)->epoch, "uptime_ms",
+                              (json_int_t) uptime_ms, "draining", dn_manager_draining (manager),
+                              "clients", (json_int_t) dn_peers_count (peers, DN_ROLE_CLIENT),
+                              "tasks", (json_int_t) dn_manager_placed (manager));
     add_peers (manager, root);
     json_t *services = json_array ();
     for (uint32_t i = 0; i < dn_services_count (dn_manager_services (manager)); i++)

@@ -35,7 +35,7 @@ dn_process_follow_parent (void)
     pid_t pid = (pid_t) strtol (parent, NULL, 10);
     unsetenv (DN_PROCESS_PARENT);
     prctl (PR_SET_PDEATHSIG, SIGTERM);
-    return getppid () == pid ? 0 : -1;  /* it may have ended before prctl was called */
+    return getppid () == pid ? 0 : -1; /* it may have ended before prctl was called */
 }
 
 int

@@ -39,10 +39,10 @@ set_bool (const dn_setting_t *row, void *field, const char *text, char *why, siz
     } words[] = {{"true", true}, {"false", false}, {"yes", true},
                  {"no", false},  {"1", true},      {"0", false}};
 
-    (void)row, (void)why, (void)why_bytes;
+    (void) row, (void) why, (void) why_bytes;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcmp (text, words[i].word) == 0) {
-            *(bool *)field = words[i].value;
+            *(bool *) field = words[i].value;
             return 0;
         }
     }
@@ -52,13 +52,13 @@ set_bool (const dn_setting_t *row, void *field, const char *text, char *why, siz
 static void
 show_bool (const void *field, char *out)
 {
-    strcpy (out, *(const bool *)field ? "true" : "false");
+    strcpy (out, *(const bool *) field ? "true" : "false");
 }
 
 static void
 allow_bool (const dn_setting_t *row, char *out, size_t out_bytes)
 {
-    (void)row;
+    (void) row;
     snprintf (out, out_bytes, "true or false");
 }
 
@@ -101,10 +101,10 @@ static int
 set_count (const dn_setting_t *row, void *field, const char *text, char *why, size_t why_bytes)
 {
     int64_t number;
-    (void)why, (void)why_bytes;
+    (void) why, (void) why_bytes;
     if (parse_in_range (row, text, &number) < 0)
         return -1;
-    *(uint32_t *)field = (uint32_t)number;
+    *(uint32_t *) field = (uint32_t) number;
     return 0;
 }
 
@@ -112,10 +112,10 @@ static int
 set_ms (const dn_setting_t *row, void *field, const char *text, char *why, size_t why_bytes)
 {
     int64_t number;
-    (void)why, (void)why_bytes;
+    (void) why, (void) why_bytes;
     if (parse_in_range (row, text, &number) < 0)
         return -1;
-    *(int64_t *)field = number;
+    *(int64_t *) field = number;
     return 0;
 }
 
@@ -125,11 +125,11 @@ set_bytes (const dn_setting_t *row, void *field, const char *text, char *why, si
     int64_t     number;
     const char *end;
 
-    (void)why, (void)why_bytes;
+    (void) why, (void) why_bytes;
     if (parse_number (text, &end, &number) < 0)
         return -1;
     for (size_t i = 0; i < SUFFIXES; i++) {
-        if (toupper ((unsigned char)*end) != suffixes[i].letter)
+        if (toupper ((unsigned char) *end) != suffixes[i].letter)
             continue;
         if (__builtin_mul_overflow (number, suffixes[i].bytes, &number))
             return -1;
@@ -138,27 +138,27 @@ set_bytes (const dn_setting_t *row, void *field, const char *text, char *why, si
     }
     if (*end != '\0' || number < row->min || number > row->max)
         return -1;
-    *(uint64_t *)field = (uint64_t)number;
+    *(uint64_t *) field = (uint64_t) number;
     return 0;
 }
 
 static void
 show_count (const void *field, char *out)
 {
-    sprintf (out, "%" PRIu32, *(const uint32_t *)field);
+    sprintf (out, "%" PRIu32, *(const uint32_t *) field);
 }
 
 static void
 show_ms (const void *field, char *out)
 {
-    sprintf (out, "%" PRId64, *(const int64_t *)field);
+    sprintf (out, "%" PRId64, *(const int64_t *) field);
 }
 
 /*  With the largest suffix that leaves nothing over. */
 static void
 show_bytes (const void *field, char *out)
 {
-    int64_t bytes = (int64_t) * (const uint64_t *)field;
+    int64_t bytes = (int64_t) * (const uint64_t *) field;
 
     for (size_t i = 0; i < SUFFIXES && bytes > 0; i++) {
         if (bytes % suffixes[i].bytes == 0) {
@@ -175,7 +175,7 @@ allow_number (const dn_setting_t *row, char *out, size_t out_bytes)
     int n = snprintf (out, out_bytes, "a whole number from %" PRId64 " to %" PRId64, row->min,
                       row->max);
     if (row->unit[0])
-        snprintf (out + n, out_bytes - (size_t)n, " (%s)", row->unit);
+        snprintf (out + n, out_bytes - (size_t) n, " (%s)", row->unit);
 }
 
 static void
@@ -194,20 +194,20 @@ allow_bytes (const dn_setting_t *row, char *out, size_t out_bytes)
 static int
 set_level (const dn_setting_t *row, void *field, const char *text, char *why, size_t why_bytes)
 {
-    (void)row, (void)why, (void)why_bytes;
+    (void) row, (void) why, (void) why_bytes;
     return dn_log_level_parse (text, field);
 }
 
 static void
 show_level (const void *field, char *out)
 {
-    strcpy (out, dn_log_level_name (*(const dn_log_level_t *)field));
+    strcpy (out, dn_log_level_name (*(const dn_log_level_t *) field));
 }
 
 static void
 allow_level (const dn_setting_t *row, char *out, size_t out_bytes)
 {
-    (void)row;
+    (void) row;
     snprintf (out, out_bytes, "error, warn, info or debug");
 }
 
@@ -229,7 +229,7 @@ set_string (const dn_setting_t *row, char *field, const char *text, const char *
 static int
 set_text (const dn_setting_t *row, void *field, const char *text, char *why, size_t why_bytes)
 {
-    (void)why, (void)why_bytes;
+    (void) why, (void) why_bytes;
     return set_string (row, field, text, "\"");
 }
 
@@ -237,7 +237,7 @@ set_text (const dn_setting_t *row, void *field, const char *text, char *why, siz
 static int
 set_name (const dn_setting_t *row, void *field, const char *text, char *why, size_t why_bytes)
 {
-    (void)why, (void)why_bytes;
+    (void) why, (void) why_bytes;
     return set_string (row, field, text, "\"' ,:");
 }
 
@@ -255,7 +255,7 @@ set_address (const dn_setting_t *row, void *field, const char *text, char *why, 
 static void
 show_string (const void *field, char *out)
 {
-    sprintf (out, "\"%s\"", (const char *)field);
+    sprintf (out, "\"%s\"", (const char *) field);
 }
 
 static void
@@ -275,7 +275,7 @@ allow_name (const dn_setting_t *row, char *out, size_t out_bytes)
 static void
 allow_address (const dn_setting_t *row, char *out, size_t out_bytes)
 {
-    (void)row;
+    (void) row;
     snprintf (out, out_bytes, "tcp://HOST[:PORT] or ipc://PATH");
 }
 
@@ -285,7 +285,8 @@ static bool
 is_letter (char c)
 {
     /* Beyond ASCII Python decides what is a letter. */
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           (unsigned char) c >= 0x80;
 }
 
 /*  Identifiers with dots between them. */
@@ -318,7 +319,7 @@ refuse_app (const char *name, size_t name_bytes, char *why, size_t why_bytes)
     char shown[SHOWN_BYTES];
     bool is_file = name_bytes > 3 && memcmp (name + name_bytes - 3, ".py", 3) == 0;
 
-    snprintf (word, sizeof word, "%.*s", (int)name_bytes, name);
+    snprintf (word, sizeof word, "%.*s", (int) name_bytes, name);
     snprintf (why, why_bytes, "\"%s\" is not the name of a module; write %s",
               dn_text_show (shown, sizeof shown, word),
               is_file ? "it as `import` does, without .py"
@@ -353,14 +354,14 @@ set_apps (const dn_setting_t *row, void *field, const char *text, char *why, siz
     static const char separators[] = " ,\t";
     dn_apps_t         apps = {0};
 
-    (void)row;
+    (void) row;
     for (const char *at = text; *(at += strspn (at, separators)) != '\0';) {
         size_t n = strcspn (at, separators);
         if (add_app (&apps, at, n, why, why_bytes) < 0)
             return -1;
         at += n;
     }
-    *(dn_apps_t *)field = apps;
+    *(dn_apps_t *) field = apps;
     return 0;
 }
 
@@ -378,7 +379,7 @@ show_apps (const void *field, char *out)
 static void
 allow_apps (const dn_setting_t *row, char *out, size_t out_bytes)
 {
-    (void)row;
+    (void) row;
     snprintf (out, out_bytes, "names of modules, at most %d, with blanks or commas between them",
               DN_APPS_MAX);
 }
@@ -416,7 +417,7 @@ dn_setting_set (const dn_setting_t *row, void *self, const char *text, char *why
     char shown[SHOWN_BYTES];
 
     why[0] = '\0';
-    if (type_of (row)->set (row, (char *)self + row->offset, text, why, why_bytes) == 0)
+    if (type_of (row)->set (row, (char *) self + row->offset, text, why, why_bytes) == 0)
         return 0;
     if (why[0] == '\0')
         snprintf (why, why_bytes, "\"%s\" is not allowed; write %s",
@@ -428,7 +429,7 @@ dn_setting_set (const dn_setting_t *row, void *self, const char *text, char *why
 const char *
 dn_setting_show (const dn_setting_t *row, const void *self, char out[DN_SETTING_SHOW_MAX])
 {
-    type_of (row)->show ((const char *)self + row->offset, out);
+    type_of (row)->show ((const char *) self + row->offset, out);
     return out;
 }
 

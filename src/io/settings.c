@@ -34,7 +34,7 @@ dn_settings_fail (dn_settings_load_t *load, int exit_code, const char *format, .
 
     err->exit_code = exit_code;
     va_start (args, format);
-    vsnprintf (err->text + n, sizeof err->text - (size_t)n, format, args);
+    vsnprintf (err->text + n, sizeof err->text - (size_t) n, format, args);
     va_end (args);
     return 1;
 }
@@ -51,7 +51,7 @@ make_options (const dn_settings_program_t *program, options_t *options)
         /* `--insecure` is `--insecure=true`; the long form takes back what a file says. */
         int argument = row->type == DN_SETTING_BOOL ? optional_argument : required_argument;
         if (row->flag)
-            *next++ = (struct option){row->flag, argument, NULL, ROW_BASE + (int)i};
+            *next++ = (struct option){row->flag, argument, NULL, ROW_BASE + (int) i};
     }
     *next++ = (struct option){"help", no_argument, NULL, OPTION_HELP};
     *next++ = (struct option){"version", no_argument, NULL, OPTION_VERSION};
@@ -65,7 +65,7 @@ fail_usage (dn_settings_load_t *load, const char *problem, const char *argument)
     char shown[SHOWN_BYTES];
     char name[SHOWN_BYTES];
 
-    snprintf (name, sizeof name, "%.*s", (int)strcspn (argument, *argument == '-' ? "=" : ""),
+    snprintf (name, sizeof name, "%.*s", (int) strcspn (argument, *argument == '-' ? "=" : ""),
               argument);
     return dn_settings_fail (load, EX_USAGE, "%s %s; try %s --help", problem,
                              dn_text_show (shown, sizeof shown, name), load->program->name);
@@ -76,7 +76,7 @@ fail_usage (dn_settings_load_t *load, const char *problem, const char *argument)
 static int
 fail_option (dn_settings_load_t *load, const char *problem, char **argv)
 {
-    char letter[3] = {'-', (char)optopt, '\0'};
+    char letter[3] = {'-', (char) optopt, '\0'};
     bool is_letter = optopt > 0 && optopt < OPTION_HELP;
     return fail_usage (load, problem, is_letter ? letter : argv[optind - 1]);
 }

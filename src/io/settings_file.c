@@ -63,7 +63,7 @@ read_file (file_t *file)
         if (n < 0 && errno == EINTR)
             n = 1;
         else if (n > 0)
-            file->bytes_used += (size_t)n;
+            file->bytes_used += (size_t) n;
     }
     int rc = n < 0 ? fail_system (file, "read") : 0;
     close (fd);
@@ -146,13 +146,13 @@ check_line (const char *line, bool has_section, int *level)
     if (*at == '\t')
         return "indented by a tab" HOW;
     for (const char *c = at; *c; c++)
-        if ((unsigned char)*c < ' ' && *c != '\t')
+        if ((unsigned char) *c < ' ' && *c != '\t')
             return "a control character";
     if (indent % INDENT)
         return "indented by a number of spaces that is neither 0 nor 4" HOW;
     if (*at == '#')
         return NULL;
-    *level = (int)(indent / INDENT);
+    *level = (int) (indent / INDENT);
     return check_item (at, *level, has_section);
 }
 
@@ -190,9 +190,9 @@ check_lines (file_t *file)
     char *end = file->bytes + file->bytes_used;
 
     for (int number = 1; line < end; number++) {
-        char *newline = memchr (line, '\n', (size_t)(end - line));
+        char *newline = memchr (line, '\n', (size_t) (end - line));
         char *line_end = newline ? newline : end;
-        if (take_line (file, line, (size_t)(line_end - line), number))
+        if (take_line (file, line, (size_t) (line_end - line), number))
             return 1;
         line = line_end + 1;
     }
@@ -216,8 +216,8 @@ list_names (const dn_settings_program_t *program, const char *section, char *out
         last = path;
         if (!listed || used + strlen (path) + 3 > out_bytes)
             continue;
-        used += (size_t)snprintf (out + used, out_bytes - used, "%s%.*s", used ? ", " : "",
-                                  section ? INT_MAX : (int)n, section ? path + n + 1 : path);
+        used += (size_t) snprintf (out + used, out_bytes - used, "%s%.*s", used ? ", " : "",
+                                   section ? INT_MAX : (int) n, section ? path + n + 1 : path);
     }
 }
 

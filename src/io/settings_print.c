@@ -29,8 +29,8 @@ say (page_t *page, const char *format, ...)
     va_start (args, format);
     int n = vsnprintf (page->text + page->used, left, format, args);
     va_end (args);
-    dn_check (n >= 0 && (size_t)n < left);
-    page->used += (size_t)n;
+    dn_check (n >= 0 && (size_t) n < left);
+    page->used += (size_t) n;
 }
 
 /*  ---- help ---- */
@@ -127,7 +127,7 @@ say_section (page_t *page, const dn_settings_program_t *program, size_t i)
     size_t      section_bytes = strcspn (path, "/");
 
     if (i == 0 || strncmp (program->rows[i - 1].path, path, section_bytes + 1) != 0)
-        say (page, "\n%.*s\n", (int)section_bytes, path);
+        say (page, "\n%.*s\n", (int) section_bytes, path);
     return path + section_bytes + 1;
 }
 
@@ -162,7 +162,7 @@ dn_settings_print_effective (const dn_settings_load_t *load, char text[DN_SETTIN
         const char *key = say_section (&page, program, i);
         size_t      start = page.used;
         say (&page, "    %s = %s", key, dn_setting_show (&program->rows[i], load->self, value));
-        int width = (int)(page.used - start);
+        int width = (int) (page.used - start);
         say (&page, "%*s", width < COMMENT_COLUMN ? COMMENT_COLUMN - width : 2, "");
         say_origin (&page, load, i);
     }

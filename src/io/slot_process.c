@@ -13,10 +13,6 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#ifndef DN_SOFT_CANCEL
-#define DN_SOFT_CANCEL 0x80000000u
-#endif
-#define NUMBER_BITS 0x7fffffffu
 
 static void
 clear (dn_slot_process_t *self)
@@ -133,7 +129,7 @@ dn_slot_process_interrupt (dn_slot_process_t *self, uint32_t number, bool cancel
     info.si_code = SI_QUEUE;
     info.si_pid = getpid ();
     info.si_uid = getuid ();
-    info.si_value.sival_int = (int) ((number & NUMBER_BITS) | (cancel ? DN_SOFT_CANCEL : 0));
+    info.si_value.sival_int = (int) ((number & DN_NUMBER_MAX) | (cancel ? DN_SOFT_CANCEL : 0));
     send_signal (self, SIGUSR1, &info);
 }
 

@@ -99,8 +99,8 @@ void dn_worker_hear (dn_worker_t *self, uint32_t row, uint32_t events);
 void dn_worker_drain_output (dn_worker_t *self, uint32_t row);
 void dn_worker_see_end (dn_worker_t *self, uint32_t row);
 
-/*  Tell the fleet of processes that could not be made; of ends that nobody has explained in time.
- *  */
+/*  Tell the fleet of processes that could not be made; of ends that nobody has explained in
+ *  time. */
 void dn_worker_tell_failed (dn_worker_t *self);
 void dn_worker_tell_ended (dn_worker_t *self);
 

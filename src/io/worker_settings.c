@@ -31,7 +31,7 @@ static const dn_setting_t rows[] = {
         "Name in status and logs; empty: HOST-PID.", "name", "NAME", NULL},
     {"worker/slots", DN_SETTING_COUNT, FIELD (slots), 0, SLOTS_MAX, "0", "",
         "Tasks to run at a time; 0: one for each usable CPU.", "slots", "N", NULL},
-    {"worker/standby_max", DN_SETTING_COUNT, FIELD (standby_max), 0, 1024, "64", "per slot",
+    {"worker/standby_max", DN_SETTING_COUNT, FIELD (standby_max), 0, 1024, "256", "per slot",
         "Short tasks that may wait here for the next free slot.", NULL, NULL, NULL},
     {"worker/service", DN_SETTING_NAME, FIELD (service), 0, 0, "", "",
         "Announce all apps under this name; empty: their own.", "service", "NAME", NULL},

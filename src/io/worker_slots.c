@@ -315,8 +315,8 @@ give_up_forks (dn_worker_t *self)
     }
 }
 
-/*  Hear it out, then let go of it before the fleet, which may start its successor at once, is told.
- *  */
+/*  Hear it out, then let go of it before the fleet, which may start its successor at once, is
+ *  told. */
 static void
 finish (dn_worker_t *self, uint32_t row)
 {

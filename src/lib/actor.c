@@ -429,7 +429,7 @@ await (dn_actor_t *self, bool sleeps)
         {self->uplink.dealer, -1, (short) (ZMQ_POLLIN | (self->deaf ? ZMQ_POLLOUT : 0)), 0},
         {NULL, self->uplink.monitor_fd, ZMQ_POLLIN, 0},
     };
-    int  count = !self->uplink.dealer ? 1 : self->uplink.monitor_fd < 0 ? 2 : 3;
+    int  count = !self->uplink.dealer ? 1 : !self->uplink.monitor ? 2 : 3;
     long timeout_ms = sleeps ? wait_ms (self) : 0;
     int  rc = timeout_ms || self->deaf ? zmq_poll (items, count, timeout_ms) : 0;
     self->now_ms = dn_now_ms ();

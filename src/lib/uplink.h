@@ -12,11 +12,10 @@
 #include "io/link.h"
 
 typedef struct {
-    void    *context;    /* owned */
-    void    *dealer;     /* owned; NULL: none */
-    void    *monitor;    /* owned; NULL: none, then silence must do */
-    int      monitor_fd; /* -1: none */
-    unsigned opened;     /* how often, to name monitors */
+    void *context;    /* owned */
+    void *dealer;     /* owned; NULL: none */
+    void *monitor;    /* owned; NULL: none, then silence must do */
+    int   monitor_fd; /* meant while there is a monitor */
 } dn_uplink_t;
 
 /*  0, or -1 when memory or descriptors are short; then it holds nothing. */

@@ -160,7 +160,8 @@ answer_too_large (dn_lane_t *self, uint64_t payload_bytes)
     dn_lane_answer_text (self, DENIM_TOO_LARGE, text);
 }
 
-/*  A sentence as UTF-8, cut at a character; its bytes are lent by *holder (new reference or NULL). */
+/*  A sentence as UTF-8, cut at a character; its bytes are lent by *holder (new reference or
+ *  NULL). */
 static dn_str_t
 text_of (PyObject *text, PyObject **holder)
 {

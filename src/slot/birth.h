@@ -1,8 +1,8 @@
 /*  birth.h - what a slot or a zygote does to its own process before any user's code runs
  *
- *  Owns: its tie to its parent, its place in the process table, the descriptors that it was given. Must
- *  never know: Python, tasks. All functions are the main thread's: the kernel ties PR_SET_PDEATHSIG to
- *  the thread that started a process.
+ *  Owns: its tie to its parent, its place in the process table, the descriptors that it was given.
+ *  Must never know: Python, tasks. All functions are the main thread's: the kernel ties
+ *  PR_SET_PDEATHSIG to the thread that started a process.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -15,7 +15,8 @@
 
 #define DN_OOM_SCORE 500 /* of a slot: the kernel takes one before it takes the supervisor */
 
-/*  Die with the parent (SIGKILL). False: `parent` is gone already, so the signal will never come. */
+/*  Die with the parent (SIGKILL). False: `parent` is gone already, so the signal will never
+ *  come. */
 bool dn_birth_follow (pid_t parent);
 
 /*  Lead a process group, so that Ctrl-C in a terminal reaches the supervisor alone and a slot's own

@@ -1,9 +1,9 @@
 /*  inbox.h - the bytes that come in on a channel, cut into packets
  *
- *  Owns: one buffer, read in batches as large as the kernel has them, and the place of the next packet
- *  in it. A packet of up to DN_INBOX_WHOLE bytes is shown when all of it is there; of a larger one the
- *  lead and the header are shown first, and its frames are taken one by one, read straight into the
- *  memory they are to stay in. Must never know: what a packet means, Python.
+ *  Owns: one buffer, read in batches as large as the kernel has them, and the place of the next
+ *  packet in it. A packet of up to DN_INBOX_WHOLE bytes is shown when all of it is there; of a
+ *  larger one the lead and the header are shown first, and its frames are taken one by one, read
+ *  straight into the memory they are to stay in. Must never know: what a packet means, Python.
  *
  *  One thread at a time. The descriptor is borrowed.
  *

@@ -154,8 +154,8 @@ say_progress (dn_lane_t *self, const dn_msg_t *msg)
     dn_outbox_leave (&self->outbox);
 }
 
-/*  progress (done, total, text): nothing outside of a task. What comes soon after another replaces it,
- *  if that still waits, so it may be said as often as the task likes. */
+/*  progress (done, total, text): nothing outside of a task. What comes soon after another replaces
+ *  it, if that still waits, so it may be said as often as the task likes. */
 static PyObject *
 channel_progress (PyObject *object, PyObject *args)
 {
@@ -237,7 +237,8 @@ channel_task (PyObject *object, PyObject *ignored)
     return result;
 }
 
-/*  wish (): what was raised in the task in hand by a signal: 0 nothing, 1 its soft limit, 2 a cancel. */
+/*  wish (): what was raised in the task in hand by a signal: 0 nothing, 1 its soft limit, 2 a
+ *  cancel. */
 static PyObject *
 channel_wish (PyObject *self, PyObject *ignored)
 {

@@ -1,11 +1,11 @@
 /*  lane.h - the slot's end of its channel: what Python calls, and the loop that calls Python
  *
- *  Owns: the record of a channel, which is the Python object `denim._channel.Channel`; how packets get
- *  onto it while other threads of the process run. Must never know: what a payload holds, which names
- *  there are, what an exception looks like on the wire: `denim._slot` is asked.
+ *  Owns: the record of a channel, which is the Python object `denim._channel.Channel`; how packets
+ *  get onto it while other threads of the process run. Must never know: what a payload holds, which
+ *  names there are, what an exception looks like on the wire: `denim._slot` is asked.
  *
- *  All functions are called with Python's lock and release it where they wait. Functions that return
- *  int give 0, or -1 with a Python exception set.
+ *  All functions are called with Python's lock and release it where they wait. Functions that
+ *  return int give 0, or -1 with a Python exception set.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -63,14 +63,15 @@ int64_t dn_now_us (void);
 /*  Leave the process at once, as os._exit does, after flushing what was printed. */
 void dn_lane_leave (int exit_code) __attribute__ ((noreturn));
 
-/*  Send a message without payload, and all that waits before it. A lost connection ends the process. */
+/*  Send a message without payload, and all that waits before it. A lost connection ends the
+ *  process. */
 int dn_lane_say (dn_lane_t *self, const dn_msg_t *msg, const struct iovec *payload);
 
 /*  Flush what was printed and send all that waits. A lost connection ends the process. */
 void dn_lane_flush (dn_lane_t *self);
 
-/*  Put the answer to the task in hand: what `run` returned, (outcome, codec, frames, text); or NULL,
- *  when it failed with the exception that is set. Clears exceptions, never fails. */
+/*  Put the answer to the task in hand: what `run` returned, (outcome, codec, frames, text); or
+ *  NULL, when it failed with the exception that is set. Clears exceptions, never fails. */
 void dn_lane_answer (dn_lane_t *self, PyObject *returned);
 
 /*  Put an answer without payload to the task in hand. */
@@ -79,7 +80,8 @@ void dn_lane_answer_text (dn_lane_t *self, uint8_t outcome, const char *text);
 /*  Channel.serve (run): the loop. Returns None after STOP. */
 PyObject *dn_lane_serve (dn_lane_t *self, PyObject *run);
 
-/*  Channel.call (function, args, kwargs): call the function of the task in hand, guarded and measured. */
+/*  Channel.call (function, args, kwargs): call the function of the task in hand, guarded and
+ *  measured. */
 PyObject *dn_lane_call (dn_lane_t *self, PyObject *const *args, Py_ssize_t args_count);
 
 /*  What Python calls for SIGUSR1, by way of signal.signal. */

@@ -10,8 +10,8 @@
 
 #include "denim.h"
 
-/*  settle (parent, is_zygote): tie the process to its parent and prepare it. False: the parent has died
- *  already. Raises OSError when it has not the descriptors that it should have. */
+/*  settle (parent, is_zygote): tie the process to its parent and prepare it. False: the parent has
+ *  died already. Raises OSError when it has not the descriptors that it should have. */
 static PyObject *
 settle (PyObject *module, PyObject *args)
 {

@@ -1,8 +1,9 @@
 /*  names.h - the names of tasks that this slot has run, and how long each takes
  *
- *  Owns: one fixed table from a name's bytes to a Python string of it (made once, its hash kept) and a
- *  decaying mean of its time. Tells the channel whether results may wait behind a task of that name.
- *  When the table is full, further names are not kept: their tasks only cost a little more.
+ *  Owns: one fixed table from a name's bytes to a Python string of it (made once, its hash kept)
+ *  and a decaying mean of its time. Tells the channel whether results may wait behind a task of
+ *  that name. When the table is full, further names are not kept: their tasks only cost a little
+ *  more.
  *
  *  One thread, which holds Python's lock.
  *

@@ -1,8 +1,8 @@
 /*  outbox.c - gathers packets, sends them, and sends them in time
  *
- *  The timer's handler and the threads exclude each other by `busy`: a thread that finds it set waits
- *  for the handler (a few microseconds), a handler that finds it set leaves the work to that thread,
- *  which either sends everything or defers, and deferring starts the timer again.
+ *  The timer's handler and the threads exclude each other by `busy`: a thread that finds it set
+ *  waits for the handler (a few microseconds), a handler that finds it set leaves the work to that
+ *  thread, which either sends everything or defers, and deferring starts the timer again.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -19,7 +19,8 @@
 
 #define RETRY_MS 2 /* when the other side had no room */
 
-/*  The one that is watched. A signal handler gets no argument that would outlive a careless owner. */
+/*  The one that is watched. A signal handler gets no argument that would outlive a careless
+ *  owner. */
 static _Atomic (dn_outbox_t *) watched;
 
 int

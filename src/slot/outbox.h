@@ -1,12 +1,13 @@
 /*  outbox.h - the bytes that go out on a channel: gathered, never kept waiting
  *
- *  Owns: one buffer of small packets that are sent together, and the promise that none of them waits
- *  behind a long task. Whoever defers a send says so and for how long (dn_outbox_defer); if the buffer
- *  has not been sent by then, a timer's signal handler sends it from wherever the thread is, be it in C
- *  code that keeps Python's lock for an hour. Must never know: what a packet means, Python.
+ *  Owns: one buffer of small packets that are sent together, and the promise that none of them
+ *  waits behind a long task. Whoever defers a send says so and for how long (dn_outbox_defer); if
+ *  the buffer has not been sent by then, a timer's signal handler sends it from wherever the thread
+ *  is, be it in C code that keeps Python's lock for an hour. Must never know: what a packet means,
+ *  Python.
  *
- *  Threads: any, between dn_outbox_enter and dn_outbox_leave only. The timer belongs to the thread that
- *  called dn_outbox_watch. The descriptor is borrowed.
+ *  Threads: any, between dn_outbox_enter and dn_outbox_leave only. The timer belongs to the thread
+ *  that called dn_outbox_watch. The descriptor is borrowed.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -43,8 +44,8 @@ typedef struct {
 int  dn_outbox_init (dn_outbox_t *self, int fd);
 void dn_outbox_close (dn_outbox_t *self);
 
-/*  Make the timer, whose signal comes to the calling thread. One outbox of a process is watched at a
- *  time. 0, or -1 with errno. */
+/*  Make the timer, whose signal comes to the calling thread. One outbox of a process is watched at
+ *  a time. 0, or -1 with errno. */
 int  dn_outbox_watch (dn_outbox_t *self);
 void dn_outbox_unwatch (dn_outbox_t *self);
 
@@ -60,11 +61,13 @@ dn_outbox_waiting (const dn_outbox_t *self)
 }
 
 /*  Gather a packet: its header and `frames` (packet->frames of them). Sets the sizes in `packet`.
- *  True, or false when it is not small or finds no room: send what is there, then dn_outbox_send_large. */
+ *  True, or false when it is not small or finds no room: send what is there, then
+ *  dn_outbox_send_large. */
 bool dn_outbox_put (dn_outbox_t *self, dn_packet_t *packet, const void *header,
                     const struct iovec *frames);
 
-/*  The same for a small packet that the next such packet may replace while it waits, if it is the last. */
+/*  The same for a small packet that the next such packet may replace while it waits, if it is the
+ *  last. */
 void dn_outbox_put_loose (dn_outbox_t *self, dn_packet_t *packet, const void *header);
 
 /*  Send what was gathered; `flags` are send's. 0 when nothing is left, -1 with errno: EAGAIN with
@@ -76,8 +79,8 @@ int dn_outbox_send_large (dn_outbox_t *self, dn_packet_t *packet, const void *he
                           const struct iovec *frames);
 
 /*  What was gathered is not sent now, because more of it is to come soon: the timer sends it in
- *  `late_ms`, if nobody has by then. Without a timer it waits for the next send. Also outside of enter
- *  and leave. */
+ *  `late_ms`, if nobody has by then. Without a timer it waits for the next send. Also outside of
+ *  enter and leave. */
 void dn_outbox_defer (dn_outbox_t *self, int late_ms);
 
 #endif

@@ -1,8 +1,9 @@
 /*  serve.c - the loop of a slot: tasks in, Python called, results out
  *
- *  A result is put into the outbox, and sent when no further task has come whole, when the outbox is
- *  full, when it has waited for DN_WAITED_US, or when the next task is not known to be short. Should a
- *  task that was known to be short turn out long, the outbox's timer sends what waits behind it.
+ *  A result is put into the outbox, and sent when no further task has come whole, when the outbox
+ *  is full, when it has waited for DN_WAITED_US, or when the next task is not known to be short.
+ *  Should a task that was known to be short turn out long, the outbox's timer sends what waits
+ *  behind it.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -30,8 +31,8 @@ dn_now_us (void)
 /*  Read by the handler below, which gets no argument. */
 static dn_lane_t *served;
 
-/*  In the child: the channel belongs to the parent. If the child kept it open, the supervisor would see
- *  no end of file when the slot dies; if it spoke on it, nonsense. */
+/*  In the child: the channel belongs to the parent. If the child kept it open, the supervisor would
+ *  see no end of file when the slot dies; if it spoke on it, nonsense. */
 static void
 on_fork (void)
 {
@@ -84,8 +85,8 @@ leave_stray (const char *what)
 
 /*  ---- payload ---- */
 
-/*  Take bytes of the packet in hand. If they are still to come, results do not wait for them, nor do
- *  other threads. */
+/*  Take bytes of the packet in hand. If they are still to come, results do not wait for them, nor
+ *  do other threads. */
 static void
 take (dn_lane_t *self, void *to, uint64_t bytes)
 {
@@ -116,8 +117,8 @@ new_frame (unsigned i, uint64_t frame_bytes, char **memory)
     return frame;
 }
 
-/*  The payload of the packet in hand, as a list of buffers: new reference. Without memory NULL; then
- *  the rest of it was thrown away, so that the channel goes on. */
+/*  The payload of the packet in hand, as a list of buffers: new reference. Without memory NULL;
+ *  then the rest of it was thrown away, so that the channel goes on. */
 static PyObject *
 take_frames (dn_lane_t *self, const dn_packet_t *packet)
 {
@@ -268,8 +269,8 @@ trip (int signo)
     PyErr_SetInterruptEx (signo);
 }
 
-/*  Tell Python first, who then calls our method; the C handler, which knows whom it is meant for, goes
- *  in front of Python's. */
+/*  Tell Python first, who then calls our method; the C handler, which knows whom it is meant for,
+ *  goes in front of Python's. */
 static int
 install_guard (dn_lane_t *self)
 {
@@ -324,8 +325,8 @@ dn_lane_on_signal (dn_lane_t *self, PyObject *args)
     return error;
 }
 
-/*  Between arm and disarm only the user's function runs: what the signal raises is raised in it, and
- *  comes out of it. After disarm no Python code runs before the caller has the value. */
+/*  Between arm and disarm only the user's function runs: what the signal raises is raised in it,
+ *  and comes out of it. After disarm no Python code runs before the caller has the value. */
 PyObject *
 dn_lane_call (dn_lane_t *self, PyObject *const *args, Py_ssize_t args_count)
 {

@@ -117,8 +117,8 @@ become_slot (zygote_t *self, const int given[SLOT_FDS])
     sigaction (SIGCHLD, &self->child_action, NULL);
 }
 
-/*  1 in the child, 0 in the zygote (also when there is no child: then that has been said), -1 when the
- *  supervisor is gone. */
+/*  1 in the child, 0 in the zygote (also when there is no child: then that has been said), -1 when
+ *  the supervisor is gone. */
 static int
 fork_slot (zygote_t *self, uint32_t slot)
 {

@@ -1,7 +1,7 @@
 /*  zygote.h - a process that has imported the app and does nothing but fork slots
  *
- *  Owns: its children, from fork to EXITED, each by a pidfd, so that no end is missed whatever the app
- *  does with SIGCHLD; the descriptors that come along with FORK. Must never know: tasks.
+ *  Owns: its children, from fork to EXITED, each by a pidfd, so that no end is missed whatever the
+ *  app does with SIGCHLD; the descriptors that come along with FORK. Must never know: tasks.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -22,8 +22,8 @@ typedef enum {
 } dn_zygote_end_t;
 
 /*  Fork slots as FORK asks for, report FORKED and EXITED, until the end; and return once in every
- *  child, in which *slot is its number. Main thread, with Python's lock. Both boxes are borrowed and
- *  belong to the zygote's channel. */
+ *  child, in which *slot is its number. Main thread, with Python's lock. Both boxes are borrowed
+ *  and belong to the zygote's channel. */
 dn_zygote_end_t dn_zygote_run (dn_inbox_t *inbox, dn_outbox_t *outbox, uint32_t *slot);
 
 #endif

@@ -1,7 +1,8 @@
 /*  codec.c - decode and encode, each one reading of the table of messages
  *
- *  Owns the bounds: every limit of a field is checked here and nowhere else. A reading of messages.def
- *  makes one small function for each message; the functions on top of the file are all that they call.
+ *  Owns the bounds: every limit of a field is checked here and nowhere else. A reading of
+ *  messages.def makes one small function for each message; the functions on top of the file are all
+ *  that they call.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -12,7 +13,7 @@
 typedef struct {
     const uint8_t *at;
     const uint8_t *end;
-    int error;
+    int            error;
 } dn_in_t;
 
 static const uint8_t *
@@ -32,7 +33,7 @@ static uint64_t
 get_uint (dn_in_t *in, size_t n)
 {
     const uint8_t *at = take (in, n);
-    uint64_t value = 0;
+    uint64_t       value = 0;
     if (at)
         for (size_t i = 0; i < n; i++)
             value = value << 8 | at[i];
@@ -65,7 +66,7 @@ get_str (dn_in_t *in, dn_str_t *field, size_t max)
 typedef struct {
     uint8_t *at;
     uint8_t *end;
-    int error;
+    int      error;
 } dn_out_t;
 
 static uint8_t *
@@ -144,12 +145,12 @@ get_list (dn_in_t *in, dn_list_t *field, row_decode_fn *decode, void *scratch, s
     *field = (dn_list_t){at, (uint32_t) rows_bytes, (uint16_t) count};
 }
 
-#define U8(field, text) self->field = (uint8_t) get_uint (in, 1);
-#define U16(field, text) self->field = (uint16_t) get_uint (in, 2);
-#define U32(field, text) self->field = (uint32_t) get_uint (in, 4);
-#define U64(field, text) self->field = get_uint (in, 8);
-#define SESSION(field, text) get_session (in, &self->field);
-#define STR(field, max, text) get_str (in, &self->field, max);
+#define U8(field, text)        self->field = (uint8_t) get_uint (in, 1);
+#define U16(field, text)       self->field = (uint16_t) get_uint (in, 2);
+#define U32(field, text)       self->field = (uint32_t) get_uint (in, 4);
+#define U64(field, text)       self->field = get_uint (in, 8);
+#define SESSION(field, text)   get_session (in, &self->field);
+#define STR(field, max, text)  get_str (in, &self->field, max);
 #define BLOB(field, max, text) get_str (in, &self->field, max);
 #define LIST(field, row, max, text)                                                                \
     get_list (in, &self->field, decode_##row, &(dn_##row##_t){0}, max);
@@ -166,13 +167,13 @@ get_list (dn_in_t *in, dn_list_t *field, row_decode_fn *decode, void *scratch, s
 #include "wire/messages.def"
 #include "wire/fields_undef.h"
 
-#define U8(field, text) put_uint (out, self->field, 1);
-#define U16(field, text) put_uint (out, self->field, 2);
-#define U32(field, text) put_uint (out, self->field, 4);
-#define U64(field, text) put_uint (out, self->field, 8);
-#define SESSION(field, text) put_bytes (out, self->field.bytes, sizeof self->field.bytes);
-#define STR(field, max, text) put_str (out, self->field, max);
-#define BLOB(field, max, text) put_str (out, self->field, max);
+#define U8(field, text)             put_uint (out, self->field, 1);
+#define U16(field, text)            put_uint (out, self->field, 2);
+#define U32(field, text)            put_uint (out, self->field, 4);
+#define U64(field, text)            put_uint (out, self->field, 8);
+#define SESSION(field, text)        put_bytes (out, self->field.bytes, sizeof self->field.bytes);
+#define STR(field, max, text)       put_str (out, self->field, max);
+#define BLOB(field, max, text)      put_str (out, self->field, max);
 #define LIST(field, row, max, text) put_list (out, self->field, max);
 #define R(NAME, name, text)                                                                        \
     static void encode_##name (dn_out_t *out, const void *self_)                                   \
@@ -199,10 +200,10 @@ static const struct {
 };
 
 static const struct {
-    row_decode_fn *decode;      /* NULL: no such message */
+    row_decode_fn *decode; /* NULL: no such message */
     row_encode_fn *encode;
-    unsigned directions;
-    const char *name;
+    unsigned       directions;
+    const char    *name;
 } message_codec[DN_MSGS] = {
 #define R(NAME, name, text)
 #define M(number, NAME, name, dirs, text) [number] = {decode_##name, encode_##name, dirs, #NAME},
@@ -219,7 +220,7 @@ dn_msg_decode (dn_msg_t *msg, unsigned directions, const void *bytes, size_t fra
     if (frame_bytes > DN_HEADER_MAX)
         return DN_WIRE_LONG;
 
-    dn_in_t in = {bytes, (const uint8_t *) bytes + frame_bytes, 0};
+    dn_in_t  in = {bytes, (const uint8_t *) bytes + frame_bytes, 0};
     unsigned kind = (unsigned) get_uint (&in, 1);
     unsigned minor = (unsigned) get_uint (&in, 1);
     if (in.error)
@@ -261,7 +262,7 @@ dn_list_next (dn_list_t *list, dn_row_t kind, void *row)
     dn_in_t in = {list->rows, list->rows + list->rows_bytes, 0};
     row_codec[kind].decode (&in, row);
     if (in.error)
-        return false;           /* not of that row: a caller's mistake, and still no harm */
+        return false; /* not of that row: a caller's mistake, and still no harm */
     list->rows_bytes -= (uint32_t) (in.at - list->rows);
     list->rows = in.at;
     list->count--;
@@ -298,18 +299,12 @@ const char *
 dn_wire_strerror (int error)
 {
     switch ((dn_wire_error_t) error) {
-    case DN_WIRE_SHORT:
-        return "the frame ends inside a field";
-    case DN_WIRE_LEFT_OVER:
-        return "bytes are left over after the last field";
-    case DN_WIRE_KIND:
-        return "no such message";
-    case DN_WIRE_DIRECTION:
-        return "that message does not come from this side";
-    case DN_WIRE_LONG:
-        return "a field is longer than its bound";
-    case DN_WIRE_ROOM:
-        return "the buffer is too small";
+    case DN_WIRE_SHORT: return "the frame ends inside a field";
+    case DN_WIRE_LEFT_OVER: return "bytes are left over after the last field";
+    case DN_WIRE_KIND: return "no such message";
+    case DN_WIRE_DIRECTION: return "that message does not come from this side";
+    case DN_WIRE_LONG: return "a field is longer than its bound";
+    case DN_WIRE_ROOM: return "the buffer is too small";
     }
     return "no error of the wire";
 }

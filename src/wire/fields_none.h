@@ -1,5 +1,5 @@
-/*  fields_none.h - for readers of messages.def that look at names only: fields say nothing. No guard:
- *  it is included once for each reading. */
+/*  fields_none.h - for readers of messages.def that look at names only: fields say nothing. No
+ *  guard: it is included once for each reading. */
 #define U8(field, text)
 #define U16(field, text)
 #define U32(field, text)

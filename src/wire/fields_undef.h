@@ -1,4 +1,5 @@
-/*  fields_undef.h - ends a reading of messages.def. No guard: it is included once for each reading. */
+/*  fields_undef.h - ends a reading of messages.def. No guard: it is included once for each
+ *  reading. */
 #undef R
 #undef M
 #undef U8

@@ -17,7 +17,7 @@ static const char *const reasons[][2] = {
 };
 
 static const struct {
-    int error;
+    int         error;
     const char *text;
 } errors[] = {
 #define X(number, name, text) {number, text},

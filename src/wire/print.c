@@ -11,9 +11,9 @@
 #include <stdio.h>
 
 typedef struct {
-    char *at;
+    char  *at;
     size_t room_bytes;
-    size_t printed;             /* characters that the whole text has, cut or not */
+    size_t printed; /* characters that the whole text has, cut or not */
 } dn_text_t;
 
 static void put (dn_text_t *out, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
@@ -21,7 +21,7 @@ static void put (dn_text_t *out, const char *format, ...) __attribute__ ((format
 static void
 put (dn_text_t *out, const char *format, ...)
 {
-    size_t used = out->printed < out->room_bytes ? out->printed : out->room_bytes;
+    size_t  used = out->printed < out->room_bytes ? out->printed : out->room_bytes;
     va_list args;
     va_start (args, format);
     int n = vsnprintf (out->at + used, out->room_bytes - used, format, args);
@@ -36,7 +36,8 @@ put_hex (dn_text_t *out, const uint8_t *bytes, size_t n)
         put (out, "%02x", bytes[i]);
 }
 
-/*  A peer's text can forge no line and no field: blanks, quotes and what is not ASCII are escaped. */
+/*  A peer's text can forge no line and no field: blanks, quotes and what is not ASCII are
+ *  escaped. */
 static void
 put_str (dn_text_t *out, const char *name, dn_str_t text)
 {
@@ -51,7 +52,7 @@ put_str (dn_text_t *out, const char *name, dn_str_t text)
     put (out, "\"");
 }
 
-#define U8(field, text) put (out, " %s=%u", #field, self->field);
+#define U8(field, text)  put (out, " %s=%u", #field, self->field);
 #define U16(field, text) put (out, " %s=%u", #field, self->field);
 #define U32(field, text) put (out, " %s=%" PRIu32, #field, self->field);
 #define U64(field, text) put (out, " %s=%" PRIu64, #field, self->field);
@@ -97,7 +98,7 @@ static void (*const printers[DN_MSGS]) (dn_text_t *out, const void *self) = {
 size_t
 dn_msg_print (const dn_msg_t *msg, char *buffer, size_t buffer_bytes)
 {
-    dn_text_t out = {buffer, buffer_bytes, 0};
+    dn_text_t   out = {buffer, buffer_bytes, 0};
     const char *name = dn_kind_name ((unsigned) msg->kind);
     put (&out, "%s", name ? name : "?");
     if (name)
@@ -118,7 +119,7 @@ static void line (const dn_page_t *page, const char *format, ...)
 static void
 line (const dn_page_t *page, const char *format, ...)
 {
-    char text[200];
+    char    text[200];
     va_list args;
     va_start (args, format);
     vsnprintf (text, sizeof text, format, args);
@@ -137,21 +138,22 @@ direction_text (unsigned directions, char *text, size_t room)
 {
     static const char *const names[] = {"client > manager", "manager > client", "worker > manager",
                                         "manager > worker", "worker > slot",    "slot > worker"};
-    size_t used = 0;
+    size_t                   used = 0;
     text[0] = 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (directions & 1u << i)
-            used += (size_t) snprintf (text + used, room - used, "%s%s", used ? ", " : "", names[i]);
+            used +=
+                (size_t) snprintf (text + used, room - used, "%s%s", used ? ", " : "", names[i]);
     return text;
 }
 
-#define U8(field, text) field_line (page, #field, "u8", text);
-#define U16(field, text) field_line (page, #field, "u16", text);
-#define U32(field, text) field_line (page, #field, "u32", text);
-#define U64(field, text) field_line (page, #field, "u64", text);
-#define SESSION(field, text) field_line (page, #field, "session", text);
-#define STR(field, max, text) field_line (page, #field, "str<=" #max, text);
-#define BLOB(field, max, text) field_line (page, #field, "blob<=" #max, text);
+#define U8(field, text)             field_line (page, #field, "u8", text);
+#define U16(field, text)            field_line (page, #field, "u16", text);
+#define U32(field, text)            field_line (page, #field, "u32", text);
+#define U64(field, text)            field_line (page, #field, "u64", text);
+#define SESSION(field, text)        field_line (page, #field, "session", text);
+#define STR(field, max, text)       field_line (page, #field, "str<=" #max, text);
+#define BLOB(field, max, text)      field_line (page, #field, "blob<=" #max, text);
 #define LIST(field, row, max, text) field_line (page, #field, #row "<=" #max, text);
 #define R(NAME, name, text)                                                                        \
     line (page, "%s", "");                                                                         \
@@ -166,7 +168,7 @@ void
 dn_protocol_print (void (*put_line) (void *arg, const char *line), void *arg)
 {
     const dn_page_t *page = &(dn_page_t){put_line, arg};
-    char directions[128];
+    char             directions[128];
     line (page, "DENIM/%d.%d", DN_MAJOR, DN_MINOR);
     line (page, "%s", "");
     line (page, "A header frame: u8 message number, u8 minor version, then the fields in order.");

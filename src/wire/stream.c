@@ -4,7 +4,7 @@
  */
 #include "wire/stream.h"
 
-#define BODY_BITS 56            /* of the third field; the rest counts the frames */
+#define BODY_BITS 56 /* of the third field; the rest counts the frames */
 
 static void
 put_be (uint8_t *at, uint64_t value, size_t n)
@@ -48,8 +48,8 @@ dn_packet_parse (dn_packet_t *self, const uint8_t *bytes, size_t arrived_bytes, 
     self->frames = (unsigned) (body >> BODY_BITS);
     self->body_bytes = body & ((1ULL << BODY_BITS) - 1);
     self->lead_bytes = DN_LEAD_BYTES + 8 * (size_t) self->frames;
-    if (self->frames > DN_FRAMES_MAX || self->body_bytes > body_max
-        || self->header_bytes > DN_HEADER_MAX)
+    if (self->frames > DN_FRAMES_MAX || self->body_bytes > body_max ||
+        self->header_bytes > DN_HEADER_MAX)
         return DN_WIRE_LONG;
     if (arrived_bytes < self->lead_bytes)
         return 0;

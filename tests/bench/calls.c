@@ -4,11 +4,12 @@
  * A C client that calls a task as fast as its window allows, for the benchmarks: prints one line of
  * JSON as tests/bench/echo.c does.
  *
- *     calls --manager ADDRESS [--task benchapp:add] [--window 512] [--bytes 0] [--seconds 3 | --count N]
+ *     calls --manager ADDRESS [--task benchapp:add] [--window 512] [--bytes 0] [--seconds 3 |
+ *     --count N]
  *
- * With --bytes 0 the arguments are the JSON of (2, 3) and the value must be 5; otherwise they are a bytes
- * object of so many bytes as a frame of its own, and the value must be as long. --window 1 waits for
- * each answer with denim_client_call's own path (submit and wait), as a lone caller does.
+ * With --bytes 0 the arguments are the JSON of (2, 3) and the value must be 5; otherwise they are a
+ * bytes object of so many bytes as a frame of its own, and the value must be as long. --window 1
+ * waits for each answer with denim_client_call's own path (submit and wait), as a lone caller does.
  */
 #include "denim.h"
 
@@ -19,22 +20,22 @@
 #include <string.h>
 #include <time.h>
 
-#define WARMUP_NS 500000000     /* not counted */
+#define WARMUP_NS      500000000 /* not counted */
 #define LATENCY_MAX_US 1000000
-#define BATCH 256
-#define GIVE_UP_MS 30000
+#define BATCH          256
+#define GIVE_UP_MS     30000
 
 typedef struct {
     const char *manager;
     const char *task;
-    int window;
-    size_t bytes;
-    double seconds;
-    int64_t count;              /* measured calls; 0: as many as `seconds` gives */
+    int         window;
+    size_t      bytes;
+    double      seconds;
+    int64_t     count; /* measured calls; 0: as many as `seconds` gives */
 } options_t;
 
 static uint64_t latency[LATENCY_MAX_US + 1]; /* histogram */
-static int64_t total;                        /* calls that ended, warm-up included */
+static int64_t  total;                       /* calls that ended, warm-up included */
 
 static int64_t
 now_ns (void)
@@ -86,11 +87,11 @@ static int64_t
 run_alone (denim_client_t *client, const options_t *options, int64_t *measured_ns)
 {
     denim_frame_t frames[2];
-    size_t count = make_frames (options, frames);
-    int64_t begin_ns = now_ns () + WARMUP_NS, calls = 0, start_ns = 0, end_ns = 0;
+    size_t        count = make_frames (options, frames);
+    int64_t       begin_ns = now_ns () + WARMUP_NS, calls = 0, start_ns = 0, end_ns = 0;
     for (;;) {
         int64_t sent_ns = now_ns ();
-        int error = 0;
+        int     error = 0;
         int64_t id = denim_client_submit_frames (client, options->task, frames, count, NULL, -1);
         if (id < 0)
             give_up ("submit", (int) id);
@@ -120,16 +121,16 @@ run_alone (denim_client_t *client, const options_t *options, int64_t *measured_n
 static int64_t
 run_window (denim_client_t *client, const options_t *options, int64_t *measured_ns)
 {
-    denim_frame_t frames[2];
-    size_t count = make_frames (options, frames);
+    denim_frame_t   frames[2];
+    size_t          count = make_frames (options, frames);
     denim_options_t how = {.take_later = true};
-    denim_reply_t *replies[BATCH];
-    int64_t begin_ns = now_ns () + WARMUP_NS, calls = 0, start_ns = 0, out = 0, end_ns = 0;
-    bool last = false;
+    denim_reply_t  *replies[BATCH];
+    int64_t         begin_ns = now_ns () + WARMUP_NS, calls = 0, start_ns = 0, out = 0, end_ns = 0;
+    bool            last = false;
     while (!last || out > 0) {
         while (!last && out < options->window) {
-            int64_t id
-                = denim_client_submit_frames (client, options->task, frames, count, &how, -1);
+            int64_t id =
+                denim_client_submit_frames (client, options->task, frames, count, &how, -1);
             if (id < 0)
                 give_up ("submit", (int) id);
             out++;
@@ -151,7 +152,7 @@ run_window (denim_client_t *client, const options_t *options, int64_t *measured_
         if (at_ns < begin_ns || last)
             continue;
         if (!start_ns)
-            start_ns = at_ns;           /* these answers begin the measurement: not counted */
+            start_ns = at_ns; /* these answers begin the measurement: not counted */
         else
             calls += (int64_t) got;
         end_ns = at_ns;
@@ -197,7 +198,7 @@ main (int argc, char **argv)
 {
     options_t options = {NULL, "benchapp:add", 512, 0, 3, 0};
     read_options (&options, argc, argv);
-    int error = 0;
+    int             error = 0;
     denim_client_t *client = denim_client_new (options.manager, &error);
     if (!client)
         give_up ("new", error);
@@ -206,8 +207,10 @@ main (int argc, char **argv)
     int64_t calls = options.window == 1 ? run_alone (client, &options, &measured_ns)
                                         : run_window (client, &options, &measured_ns);
     denim_client_destroy (&client);
-    printf ("{\"tasks_per_s\": %.0f, \"count\": %lld, \"total\": %lld, \"p50_us\": %lld, \"p99_us\": %lld}\n",
-            (double) calls * 1e9 / (double) measured_ns, (long long) calls,
-            (long long) total, (long long) percentile (calls, 0.5), (long long) percentile (calls, 0.99));
+    printf (
+        "{\"tasks_per_s\": %.0f, \"count\": %lld, \"total\": %lld, "
+            "\"p50_us\": %lld, \"p99_us\": %lld}\n",
+        (double) calls * 1e9 / (double) measured_ns, (long long) calls, (long long) total,
+        (long long) percentile (calls, 0.5), (long long) percentile (calls, 0.99));
     return 0;
 }

@@ -1,7 +1,8 @@
 """`make bench`: denim beside a bare ZeroMQ broker, as ratios.
 
-Each figure is the median over interleaved pairs (one run of denim, one of the bare broker, in turn), so
-that a machine whose speed drifts does not decide. A ratio that is missed makes the exit code 1.
+Each figure is the median over interleaved pairs (one run of denim, one of the bare broker, in
+turn), so that a machine whose speed drifts does not decide. A ratio that is missed makes the exit
+code 1.
 
     run.py [--pairs 5] [--seconds 3] [--only NAME]
 """

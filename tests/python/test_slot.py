@@ -187,7 +187,8 @@ def test_a_slot_says_who_it_is_and_runs_a_task(slot: Slot) -> None:
     assert (ready.pid, ready.threads) == (slot.pid, 1)
     assert ready.python == ".".join(map(str, sys.version_info[:3]))
     assert ready.executable == sys.executable
-    assert os.path.basename(ready.library).startswith("libpython") or not library_of(sys.executable)[0]
+    named = os.path.basename(ready.library).startswith("libpython")
+    assert named or not library_of(sys.executable)[0]
     assert ready.services == [{"name": "myapp"}]
     result = slot.ask("myapp:add", [[2, 3]])
     assert (result.outcome, result.value, result.flags) == (VALUE, 5, STARTED)
@@ -268,7 +269,8 @@ def test_what_cannot_be_called_says_why(slot: Slot, task: str, words: str) -> No
 
 def test_a_module_may_list_what_can_be_called(app: Path) -> None:
     (app / "listed.py").write_text(
-        "from myapp import add\n__all__ = ['add', '_own']\ndef _own(): return 1\ndef other(): return 2\n"
+        "from myapp import add\n__all__ = ['add', '_own']\n"
+        "def _own(): return 1\ndef other(): return 2\n"
     )
     with Slot("listed", app) as slot:
         assert slot.ask("listed:add", [[1, 2]]).value == 3
@@ -324,7 +326,9 @@ def test_pickle_is_refused_unless_allowed(app: Path, slot: Slot) -> None:
         assert pickle.loads(willing.ask("denim:apply", document, codec=2).frames[0]) == "a/b"
 
 
-@pytest.mark.parametrize("document", [b"[[2,3]", b"\xff", b"{}", b"[1]", b'[[],{"~x":1}]', b"[[]]]"])
+@pytest.mark.parametrize(
+    "document", [b"[[2,3]", b"\xff", b"{}", b"[1]", b'[[],{"~x":1}]', b"[[]]]"]
+)
 def test_what_does_not_decode_is_a_codec_error_and_nothing_ran(slot: Slot, document: bytes) -> None:
     result = slot.ask("myapp:add", document)
     assert (result.outcome, result.flags) == (CODEC, 0)
@@ -368,7 +372,11 @@ def test_nothing_that_a_task_raises_ends_the_slot(slot: Slot) -> None:
 
 
 def test_what_a_left_over_handler_raises_between_tasks_ends_nothing(slot: Slot) -> None:
-    run(slot, "import signal\ndef alarm(*_): raise OSError('late')\nsignal.signal(signal.SIGALRM, alarm)")
+    run(
+        slot,
+        "import signal\ndef alarm(*_): raise OSError('late')\n"
+        "signal.signal(signal.SIGALRM, alarm)",
+    )
     for _ in range(50):
         os.kill(slot.pid, signal.SIGALRM)
         os.kill(slot.pid, signal.SIGINT)
@@ -436,7 +444,11 @@ def test_tasks_that_are_taken_back_never_start(slot: Slot, tmp_path: Path) -> No
 
 def test_threads_of_the_app_run_while_the_slot_waits(slot: Slot, tmp_path: Path) -> None:
     path = fifo(tmp_path)
-    run(slot, f"import threading\nthreading.Thread(target=lambda: open({str(path)!r}, 'w').write('hi')).start()")
+    run(
+        slot,
+        "import threading\n"
+        f"threading.Thread(target=lambda: open({str(path)!r}, 'w').write('hi')).start()",
+    )
     assert path.read_text() == "hi"
 
 
@@ -483,7 +495,9 @@ def test_who_raises_these_without_a_signal_has_raised_them(slot: Slot) -> None:
     assert raised(slot.ask("myapp:run", [[code]])).type_name == "SoftCancel"
 
 
-def test_a_signal_for_another_task_or_without_a_value_does_nothing(slot: Slot, tmp_path: Path) -> None:
+def test_a_signal_for_another_task_or_without_a_value_does_nothing(
+    slot: Slot, tmp_path: Path
+) -> None:
     path = fifo(tmp_path)
     slot.ask("myapp:add", [[2, 3]])
     number = start(slot, "myapp:wait", str(path))
@@ -629,11 +643,17 @@ def test_what_a_task_prints_is_there_before_its_result(slot: Slot) -> None:
 # --- the process ---------------------------------------------------------------------------------
 
 
-def test_a_task_sees_the_environment_of_the_user_and_nothing_of_ours(app: Path, tmp_path: Path) -> None:
+def test_a_task_sees_the_environment_of_the_user_and_nothing_of_ours(
+    app: Path, tmp_path: Path
+) -> None:
     cwd = tmp_path / "cwd"
     cwd.mkdir()
     with Slot("myapp", app, cwd=cwd, environ={"MINE": "1"}) as slot:
-        names = run(slot, "import os; value = [n for n in os.environ if 'DENIM_SLOT' in n or n == 'DENIM_APP_PATH']")
+        names = run(
+            slot,
+            "import os; value = [n for n in os.environ"
+            " if 'DENIM_SLOT' in n or n == 'DENIM_APP_PATH']",
+        )
         assert names == []
         assert run(slot, "import os; value = os.environ['MINE']") == "1"
         path = run(slot, "import sys; value = sys.path")
@@ -649,8 +669,10 @@ def test_a_task_sees_the_environment_of_the_user_and_nothing_of_ours(app: Path, 
         assert run(slot, code) == there.stdout.strip()
         child = (
             "import subprocess, sys\n"
-            "code = \"import os; print([n for n in os.environ if 'DENIM_SLOT' in n], os.listdir('/proc/self/fd'))\"\n"
-            "value = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout"
+            "code = \"import os; print([n for n in os.environ if 'DENIM_SLOT' in n],"
+            " os.listdir('/proc/self/fd'))\"\n"
+            "value = subprocess.run([sys.executable, '-c', code],"
+            " capture_output=True, text=True).stdout"
         )
         assert run(slot, child).replace("'", "") == "[] [0, 1, 2, 3]\n"  # 3 is the listing's own
 
@@ -723,7 +745,8 @@ def test_by_hand_it_says_what_starts_it() -> None:
     environ = dict(os.environ, PYTHONPATH=os.path.join(os.environ["DENIM_BIN"], "../python"))
     code = "from denim import _slot; _slot.main()"
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (64, "denim._slot is started by denim-worker, not by hand\n")
+    assert done.returncode == 64
+    assert done.stderr == "denim._slot is started by denim-worker, not by hand\n"
     program = os.path.join(os.environ["DENIM_BIN"], "denim-slot")
     done = subprocess.run([program], capture_output=True, text=True)
     assert done.returncode == 64 and done.stderr.startswith("denim-slot: started by denim-worker")
@@ -736,7 +759,8 @@ def test_a_child_that_a_task_forks_has_no_part_in_the_channel(slot: Slot, tmp_pa
     path = fifo(tmp_path)
     code = (
         "import os, denim\npid = os.fork()\n"
-        f"if pid == 0:\n    denim.progress(1)\n    open({str(path)!r}).read()\n    os._exit(0)\nvalue = pid"
+        f"if pid == 0:\n    denim.progress(1)\n    open({str(path)!r}).read()\n"
+        "    os._exit(0)\nvalue = pid"
     )
     child = run(slot, code)
     assert slot.ask("myapp:add", [[2, 3]]).value == 5
@@ -756,7 +780,9 @@ def test_a_child_that_a_task_forks_has_no_part_in_the_channel(slot: Slot, tmp_pa
         ("raise ValueError('oh')", 1, "ValueError: oh"),
     ],
 )
-def test_a_child_that_comes_out_of_its_task_is_ended(slot: Slot, way: str, status: int, words: str) -> None:
+def test_a_child_that_comes_out_of_its_task_is_ended(
+    slot: Slot, way: str, status: int, words: str
+) -> None:
     code = (
         "import os, sys\npid = os.fork()\n"
         f"if pid == 0: {way}\n"
@@ -771,7 +797,8 @@ def test_multiprocessing_works_in_a_task(slot: Slot) -> None:
     for way in ("fork", "spawn"):
         code = (
             "import multiprocessing, operator\n"
-            f"with multiprocessing.get_context({way!r}).Pool(2) as pool: value = pool.map(operator.neg, [1, 2, 3])"
+            f"with multiprocessing.get_context({way!r}).Pool(2) as pool:"
+            " value = pool.map(operator.neg, [1, 2, 3])"
         )
         assert run(slot, code) == [-1, -2, -3]
     assert slot.ask("myapp:add", [[2, 3]]).value == 5
@@ -788,10 +815,16 @@ def test_multiprocessing_works_in_a_task(slot: Slot) -> None:
         ("x = (", "SyntaxError", "bad.py"),
         ("raise SystemExit(5)", "SystemExit: 5", "bad.py"),
         ("raise ValueError('\\ud800\\0')", "ValueError", "bad.py"),
-        ("import denim._slot\n@denim._slot.on_slot_start\ndef f(): 1 / 0", "ZeroDivisionError", "in f"),
+        (
+            "import denim._slot\n@denim._slot.on_slot_start\ndef f(): 1 / 0",
+            "ZeroDivisionError",
+            "in f",
+        ),
     ],
 )
-def test_an_app_that_fails_is_told_of(app: Path, role: str, source: str, text: str, trace: str) -> None:
+def test_an_app_that_fails_is_told_of(
+    app: Path, role: str, source: str, text: str, trace: str
+) -> None:
     (app / "bad.py").write_text(source)
     if role == "zygote" and "on_slot_start" in source:
         return
@@ -805,7 +838,8 @@ def test_an_app_that_fails_is_told_of(app: Path, role: str, source: str, text: s
 def test_an_app_that_is_not_there_says_where_it_was_looked_for(app: Path) -> None:
     with Process("slot", "nowhere", app, cwd=app) as process:
         failed = process.link.expect("FAILED")
-        assert failed.text == f"ModuleNotFoundError: No module named 'nowhere'; looked first in {app}"
+        missing = "ModuleNotFoundError: No module named 'nowhere'"
+        assert failed.text == f"{missing}; looked first in {app}"
         assert process.wait() == 78
 
 
@@ -830,7 +864,8 @@ def test_a_zygote_forks_slots_that_run_tasks(app: Path) -> None:
             assert raised(child.result()).type_name == "SoftTimeLimit"
         children[0].ask("myapp:say", [["hello"]])
         assert os.read(children[0].ends.output_fd, 100) == b"hello\n"
-        assert len({run(child, "import random; value = random.random()") for child in children}) == 3
+        drawn = {run(child, "import random; value = random.random()") for child in children}
+        assert len(drawn) == 3
 
 
 def test_a_zygote_tells_how_each_of_its_children_ended(app: Path) -> None:
@@ -843,7 +878,8 @@ def test_a_zygote_tells_how_each_of_its_children_ended(app: Path) -> None:
         children[2].run("myapp:run", [["import os; os._exit(9)"]])
         children[3].run("myapp:run", [["import os; os.abort()"]])
         os.kill(children[4].pid, signal.SIGKILL)
-        expected = {children[i].pid: s for i, s in enumerate([0, 0, 9, -signal.SIGABRT, -signal.SIGKILL])}
+        ends = [0, 0, 9, -signal.SIGABRT, -signal.SIGKILL]
+        expected = {children[i].pid: status for i, status in enumerate(ends)}
         for _ in range(5):
             exited = zygote.link.expect("EXITED")
             assert os.waitstatus_to_exitcode(exited.status) == expected.pop(exited.pid)
@@ -890,7 +926,10 @@ def test_children_die_with_their_zygote_and_it_with_the_channel(app: Path) -> No
 
 
 def test_a_zygote_counts_the_threads_that_the_app_has_started(app: Path) -> None:
-    source = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    source = (
+        "import threading\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    )
     (app / "threaded.py").write_text(source)
     with Zygote("threaded", app) as zygote:
         assert zygote.ready.threads == 2
@@ -905,7 +944,10 @@ def test_a_fork_without_descriptors_is_refused(app: Path) -> None:
 
 
 def test_what_the_app_opened_is_open_in_a_fork_and_nothing_else(app: Path) -> None:
-    source = f"log = open({str(app / 'log')!r}, 'w')\ndef write(text): print(text, file=log, flush=True)\n"
+    source = (
+        f"log = open({str(app / 'log')!r}, 'w')\n"
+        "def write(text): print(text, file=log, flush=True)\n"
+    )
     (app / "logging_app.py").write_text(source)
     with Zygote("logging_app myapp", app) as zygote:
         first, second = zygote.fork(0), zygote.fork(1)
@@ -919,7 +961,8 @@ def test_what_the_app_opened_is_open_in_a_fork_and_nothing_else(app: Path) -> No
         )
         opened = run(second, code)
         assert str(app / "log") in opened.values()
-        names = sorted(name.partition(":")[0] for name in opened.values() if not name.endswith("/log"))
+        others = [name for name in opened.values() if not name.endswith("/log")]
+        names = sorted(name.partition(":")[0] for name in others)
         assert names == ["/dev/null", "/memfd", "pipe", "pipe", "socket"]
 
 
@@ -963,7 +1006,8 @@ def test_a_new_slot_is_there_soon_after_a_kill(app: Path) -> None:
 def interpreters() -> list[str]:
     """This one, and every other CPython from 3.11 on that is installed where one would look."""
     found = {os.path.realpath(sys.executable): sys.executable}
-    for pattern in ("/usr/bin/python3.1[1-9]", os.path.expanduser("~/.pyenv/versions/3.1[1-9].*/bin/python3")):
+    own = os.path.expanduser("~/.pyenv/versions/3.1[1-9].*/bin/python3")
+    for pattern in ("/usr/bin/python3.1[1-9]", own):
         for path in sorted(glob.glob(pattern)):
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
@@ -1007,10 +1051,15 @@ def test_a_library_that_is_none_is_said_in_a_sentence(tmp_path: Path) -> None:
     ours, its = socket.socketpair()
     with contextlib.closing(ours), contextlib.closing(its):
         actions = [(os.POSIX_SPAWN_DUP2, its.fileno(), 3)]
-        for library, words in (("/nowhere.so", "cannot load Python"), ("libm.so.6", "no library of CPython")):
+        for library, words in (
+            ("/nowhere.so", "cannot load Python"),
+            ("libm.so.6", "no library of CPython"),
+        ):
             log = tmp_path / f"log of {words}"
-            actions_too = [*actions, (os.POSIX_SPAWN_OPEN, 2, str(log), os.O_WRONLY | os.O_CREAT, 0o600)]
-            pid = os.posix_spawn(program, [program, library, "x"], os.environ, file_actions=actions_too)
+            stderr = (os.POSIX_SPAWN_OPEN, 2, str(log), os.O_WRONLY | os.O_CREAT, 0o600)
+            pid = os.posix_spawn(
+                program, [program, library, "x"], os.environ, file_actions=[*actions, stderr]
+            )
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 78
             assert words in log.read_text() and log.read_text().count("\n") == 1
 

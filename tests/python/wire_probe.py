@@ -2,8 +2,8 @@
 # Copyright the denim authors
 """DENIM/1 for tests, from its table: messages, packets, and a supervisor that is a test.
 
-Reads src/wire/messages.def as text, so that it knows the bytes from the specification and not from the
-code under test.
+Reads src/wire/messages.def as text, so that it knows the bytes from the specification and not from
+the code under test.
 
     with Slot(app="myapp", path=folder) as slot:
         slot.run("myapp:add", [[2, 3]])
@@ -230,7 +230,7 @@ def bootstrap() -> str:
     header = (ROOT / "src/wire/heritage.h").read_text()
     found = re.search(r"#define DN_SLOT_BOOTSTRAP((?:.*\\\n)+.*\n)", header)
     assert found
-    home = re.search(r"#define DN_ENV_HOME (\"\w+\")", header)
+    home = re.search(r"#define DN_ENV_HOME\s+(\"\w+\")", header)
     assert home
     body = found[1].replace("\\\n", " ").replace("DN_ENV_HOME", home[1])
     text = ast.literal_eval("(" + body.strip() + ")")
@@ -403,7 +403,8 @@ class Tasks:
     session = bytes(range(16))
 
     def make(self, task: str, document: Any = b"[[]]", *frames: bytes, **submit: Any) -> bytes:
-        """The packet of a RUN; its number is one more than the last one's, and its seq 1000 more."""
+        """The packet of a RUN; its number is one more than the last one's, and its seq 1000 more.
+        """
         self.sent += 1
         values = {"codec": 1, "attempt": 1, "service": task.split(":")[0], **submit}
         inner = encode("SUBMIT", seq=1000 + self.sent, task=task, **values)

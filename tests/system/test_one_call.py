@@ -58,7 +58,7 @@ def app(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(app):
-    with denim.LocalCluster(workers=1, slots=2, app=["sysapp"], ready_timeout=DEADLINE_S) as running:
+    with denim.LocalCluster(slots=2, app=["sysapp"], ready_timeout=DEADLINE_S) as running:
         yield running
 
 

@@ -131,8 +131,8 @@ void world_rss (world_t *self, uint32_t slot, uint64_t rss_bytes);
 /*  Write one down. */
 void world_note (world_t *self, const dn_effect_t *row);
 
-/*  The notes: how many of that kind since the last world_forget_notes; the last one, NULL if none.
- *  */
+/*  The notes: how many of that kind since the last world_forget_notes; the last one, NULL if
+ *  none. */
 void          world_forget_notes (world_t *self);
 uint32_t      count_of (const world_t *self, dn_fx_kind_t kind);
 const note_t *last_of (const world_t *self, dn_fx_kind_t kind);

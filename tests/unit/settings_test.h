@@ -36,7 +36,7 @@ copy_args (char **argv, const char *const *args)
     memset (&err, 0, sizeof err);
     while (args[argc]) {
         assert_true (argc < ARGS_MAX);
-        argv[argc] = (char *)(uintptr_t)args[argc];
+        argv[argc] = (char *) (uintptr_t) args[argc];
         argc++;
     }
     argv[argc] = NULL;
@@ -77,7 +77,7 @@ file_with (const char *text, size_t text_bytes)
 __attribute__ ((unused)) static int
 clear_environment (void **state)
 {
-    (void)state;
+    (void) state;
     unsetenv ("DENIM_MANAGER");
     unsetenv ("DENIM_LISTEN");
     unsetenv ("DENIM_LOG_LEVEL");

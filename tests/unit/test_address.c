@@ -20,8 +20,8 @@
 #include "base/text.h"
 #include "io/address.h"
 
-#define PATH_99                                          \
-    "/tmp/234567890123456789012345678901234567890123456" \
+#define PATH_99                                                                                    \
+    "/tmp/234567890123456789012345678901234567890123456"                                           \
     "7890123456789012345678901234567890123456789012345"
 
 static dn_address_t
@@ -59,7 +59,7 @@ address_gives_each_role_its_door (void **state)
     };
     char endpoint[DN_ENDPOINT_MAX];
 
-    (void)state;
+    (void) state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         dn_address_t address = parse (rows[i].text);
         assert_string_equal (dn_address_endpoint (&address, DN_DOOR_CLIENTS, endpoint),
@@ -75,7 +75,7 @@ static void
 default_address_is_loopback_at_the_default_port (void **state)
 {
     dn_address_t address = parse (DN_ADDRESS_DEFAULT);
-    (void)state;
+    (void) state;
     assert_int_equal (address.port, DN_ADDRESS_PORT);
     assert_true (dn_address_is_loopback (&address));
 }
@@ -129,7 +129,7 @@ wrong_address_is_quoted_and_told_what_to_write (void **state)
     char why[DN_WHY_MAX];
     char quoted[256];
 
-    (void)state;
+    (void) state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         dn_address_t       address = {.port = 77};
         const dn_address_t before = address;
@@ -154,7 +154,7 @@ host_of_253_bytes_fits_and_one_more_is_refused (void **state)
     char         endpoint[DN_ENDPOINT_MAX];
     dn_address_t address;
 
-    (void)state;
+    (void) state;
     memset (text + 6, 'h', 253);
     address = parse (text);
     assert_int_equal (strlen (dn_address_endpoint (&address, DN_DOOR_WORKERS, endpoint)),
@@ -169,7 +169,7 @@ star_and_port_zero_are_only_to_bind (void **state)
     dn_address_t address;
     char         why[DN_WHY_MAX];
 
-    (void)state;
+    (void) state;
     assert_int_equal (parse ("tcp://*:0").port, 0);
     assert_int_equal (dn_address_parse (&address, "tcp://*", DN_TO_CONNECT, why, sizeof why),
                       -EINVAL);
@@ -191,7 +191,7 @@ name_is_resolved_to_a_number_that_can_be_bound (void **state)
     char           endpoint[DN_ENDPOINT_MAX];
     struct in_addr bits;
 
-    (void)state;
+    (void) state;
     assert_int_equal (dn_address_resolve (&address, why, sizeof why), 0);
     assert_int_equal (inet_pton (AF_INET, address.host, &bits), 1);
     assert_false (address.ipv6);
@@ -220,7 +220,7 @@ name_that_does_not_exist_is_refused_with_its_name (void **state)
     const dn_address_t before = address;
     char               why[DN_WHY_MAX] = "";
 
-    (void)state;
+    (void) state;
     assert_int_equal (dn_address_resolve (&address, why, sizeof why), -ENOENT);
     assert_non_null (strstr (why, "cannot look up host no..such: "));
     assert_memory_equal (&address, &before, sizeof address);
@@ -234,7 +234,7 @@ static void
 learning_sets_ipv6_only_where_there_is_nothing_else (void **state)
 {
     dn_address_t address = parse ("tcp://[::1]");
-    (void)state;
+    (void) state;
     address.ipv6 = false;
     dn_address_learn (&address);
     assert_true (address.ipv6);
@@ -263,7 +263,7 @@ loopback_is_what_nobody_outside_can_reach (void **state)
         {"tcp://126.0.0.1", false}, {"tcp://[fd00::1]", false},
     };
 
-    (void)state;
+    (void) state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         dn_address_t address = parse (rows[i].text);
         if (dn_address_is_loopback (&address) != rows[i].loopback)
@@ -281,7 +281,7 @@ listen_at (uint16_t port)
     int                fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     address.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
-    if (bind (fd, (const void *)&address, sizeof address) == 0 && listen (fd, 1) == 0)
+    if (bind (fd, (const void *) &address, sizeof address) == 0 && listen (fd, 1) == 0)
         return fd;
     close (fd);
     return -1;
@@ -299,7 +299,7 @@ take_pair (const char *text)
         fail_msg ("%s", why);
     assert_in_range (address.port, 1, DN_ADDRESS_PORT_MAX);
     int  clients = listen_at (address.port);
-    int  workers = listen_at ((uint16_t)(address.port + 1));
+    int  workers = listen_at ((uint16_t) (address.port + 1));
     bool took = clients >= 0 && workers >= 0;
     if (clients >= 0)
         close (clients);
@@ -314,7 +314,7 @@ port_zero_becomes_two_free_neighbours (void **state)
     enum { TRIES = 5 };
     int tries = 0;
 
-    (void)state;
+    (void) state;
     while (!take_pair ("tcp://127.0.0.1:0"))
         assert_true (++tries < TRIES);
     while (!take_pair ("tcp://*:0"))
@@ -325,7 +325,7 @@ static void
 port_that_was_chosen_stays (void **state)
 {
     dn_address_t address = parse ("tcp://127.0.0.1:1");
-    (void)state;
+    (void) state;
     assert_int_equal (dn_address_propose (&address, NULL, 0), 0);
     assert_int_equal (address.port, 1);
     address = parse ("ipc://@x");
@@ -337,7 +337,7 @@ address_of_another_host_has_no_free_ports (void **state)
 {
     dn_address_t address = parse ("tcp://192.0.2.1:0"); /* set aside for documentation */
     char         why[DN_WHY_MAX] = "";
-    (void)state;
+    (void) state;
     assert_int_equal (dn_address_propose (&address, why, sizeof why), -EADDRNOTAVAIL);
     assert_non_null (strstr (why, "ports on 192.0.2.1: Cannot assign requested address"));
     assert_int_equal (address.port, 0);
@@ -376,7 +376,7 @@ second_manager_on_an_ipc_path_is_told_who_has_it (void **state)
     int     first = -1;
     int     second = -1;
 
-    (void)state;
+    (void) state;
     place_make (&place);
     dn_address_t address = parse (place.text);
     assert_int_equal (dn_address_lock (&address, &first, why, sizeof why), 0);
@@ -384,7 +384,7 @@ second_manager_on_an_ipc_path_is_told_who_has_it (void **state)
 
     assert_int_equal (dn_address_lock (&address, &second, why, sizeof why), -EWOULDBLOCK);
     snprintf (expected, sizeof expected, "%s is in use by another denimd (pid %d)", place.text,
-              (int)getpid ());
+              (int) getpid ());
     assert_string_equal (why, expected);
     assert_int_equal (second, -1);
 
@@ -401,7 +401,7 @@ lock_is_not_taken_where_there_is_no_file (void **state)
     dn_address_t abstract = parse ("ipc://@x");
     int          fd = 5;
 
-    (void)state;
+    (void) state;
     assert_int_equal (dn_address_lock (&tcp, &fd, NULL, 0), 0);
     assert_int_equal (fd, -1);
     fd = 5;
@@ -417,7 +417,7 @@ lock_that_cannot_be_made_says_why (void **state)
     char         why[DN_WHY_MAX] = "";
     int          fd = -1;
 
-    (void)state;
+    (void) state;
     assert_int_equal (dn_address_lock (&address, &fd, why, sizeof why), -ENOENT);
     assert_string_equal (why, "cannot make /nowhere/at/all.lock: No such file or directory");
 

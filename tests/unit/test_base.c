@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#define ROWS 64
+#define ROWS  64
 #define STEPS 200000
 
 typedef struct {
@@ -39,8 +39,8 @@ static void
 index_finds_what_is_in_and_nothing_else (void **state)
 {
     (void) state;
-    table_t table = {{0}};
-    bool in[ROWS] = {false};
+    table_t     table = {{0}};
+    bool        in[ROWS] = {false};
     dn_index_t *index = dn_index_new (ROWS, &table, same, row_hash);
     for (uint32_t i = 0; i < ROWS; i++)
         table.key[i] = i * 3;
@@ -65,7 +65,7 @@ pool_hands_out_each_row_once_and_then_none (void **state)
 {
     (void) state;
     dn_pool_t *pool = dn_pool_new (ROWS);
-    bool seen[ROWS] = {false};
+    bool       seen[ROWS] = {false};
     for (int i = 0; i < ROWS; i++) {
         uint32_t row = dn_pool_row (pool, dn_pool_take (pool));
         assert_false (seen[row]);
@@ -81,8 +81,8 @@ stale_handle_finds_nothing_after_the_row_is_used_again (void **state)
 {
     (void) state;
     dn_pool_t *pool = dn_pool_new (ROWS);
-    uint64_t old = dn_pool_take (pool);
-    uint32_t row = dn_pool_row (pool, old);
+    uint64_t   old = dn_pool_take (pool);
+    uint32_t   row = dn_pool_row (pool, old);
     dn_pool_give (pool, old);
     uint64_t now = dn_pool_take (pool);
     assert_int_equal (dn_pool_row (pool, now), row);
@@ -97,7 +97,7 @@ pool_walks_over_rows_in_use_in_order (void **state)
 {
     (void) state;
     dn_pool_t *pool = dn_pool_new (ROWS);
-    uint64_t handle[5];
+    uint64_t   handle[5];
     for (int i = 0; i < 5; i++)
         handle[i] = dn_pool_take (pool);
     dn_pool_give (pool, handle[1]);

@@ -25,8 +25,8 @@
 #define TIME_MS INT64_C (1767323045678) /* 2026-01-02T03:04:05.678Z */
 #define STAMP   "2026-01-02T03:04:05.678Z"
 
-#define FORMAT(line, json, level, ...)                                \
-    format (line, json, level, (const dn_log_field_t[]){__VA_ARGS__}, \
+#define FORMAT(line, json, level, ...)                                                             \
+    format (line, json, level, (const dn_log_field_t[]){__VA_ARGS__},                              \
             sizeof ((const dn_log_field_t[]){__VA_ARGS__}) / sizeof (dn_log_field_t))
 
 /*  A line as a string, without the newline that must end it. */
@@ -46,7 +46,7 @@ static void
 line_is_time_level_and_key_value_pairs (void **state)
 {
     char line[DN_LOG_LINE_MAX + 1];
-    (void)state;
+    (void) state;
     FORMAT (line, false, DN_LOG_WARN, DN_STR ("event", "worker_gone"), DN_STR ("worker", "w7"),
             DN_INT ("tasks_lost", 2), DN_INT ("delta", INT64_MIN), DN_UINT ("epoch", UINT64_MAX),
             DN_BOOL ("draining", true));
@@ -59,7 +59,7 @@ static void
 json_line_is_one_object_with_typed_values (void **state)
 {
     char line[DN_LOG_LINE_MAX + 1];
-    (void)state;
+    (void) state;
     FORMAT (line, true, DN_LOG_ERROR, DN_STR ("event", "boot"), DN_STR ("text", "a \"b\""),
             DN_INT ("n", -2), DN_BOOL ("ok", false));
     assert_string_equal (line, "{\"time\":\"" STAMP "\",\"level\":\"error\",\"event\":\"boot\","
@@ -84,7 +84,7 @@ text_is_quoted_only_when_it_must_be (void **state)
     char line[DN_LOG_LINE_MAX + 1];
     char expected[128];
 
-    (void)state;
+    (void) state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         FORMAT (line, false, DN_LOG_INFO, DN_STR ("k", rows[i].text));
         snprintf (expected, sizeof expected, STAMP " info k=%s", rows[i].shown);
@@ -123,7 +123,7 @@ hostile_text_cannot_forge_a_line (void **state)
 {
     char line[DN_LOG_LINE_MAX + 1];
 
-    (void)state;
+    (void) state;
     for (size_t i = 0; i < sizeof hostile / sizeof hostile[0]; i++) {
         FORMAT (line, false, DN_LOG_INFO, DN_STR ("k", hostile[i]), DN_STR ("after", "it"));
         assert_true (dn_text_is_safe (line));
@@ -154,7 +154,7 @@ long_line_is_cut_with_a_mark_and_stays_well_formed (void **state)
     static char text[2 * DN_LOG_LINE_MAX];
     char        line[DN_LOG_LINE_MAX + 1];
 
-    (void)state;
+    (void) state;
     for (size_t u = 0; u < sizeof units / sizeof units[0]; u++) {
         size_t unit_bytes = strlen (units[u].text);
         for (size_t n = 0; n < (DN_LOG_LINE_MAX + 20) / units[u].narrow; n++) {
@@ -224,7 +224,7 @@ level_that_is_off_costs_neither_a_line_nor_its_fields (void **state)
     char      line[DN_LOG_LINE_MAX + 8];
     int       calls = 0;
 
-    (void)state;
+    (void) state;
     capture_start (&capture);
     dn_log_set (DN_LOG_WARN, false);
     dn_log (DN_LOG_INFO, "quiet", DN_INT ("calls", count_up (&calls)));
@@ -248,7 +248,7 @@ event_needs_no_fields_and_line_is_one_write_that_keeps_errno (void **state)
     char      first[DN_LOG_LINE_MAX + 8];
     char      second[DN_LOG_LINE_MAX + 8];
 
-    (void)state;
+    (void) state;
     capture_start (&capture);
     dn_log_set (DN_LOG_INFO, false);
     errno = ENOTTY;
@@ -270,7 +270,7 @@ static void
 stderr_that_is_closed_loses_lines_and_nothing_else (void **state)
 {
     capture_t capture;
-    (void)state;
+    (void) state;
     capture_start (&capture);
     dn_log_set (DN_LOG_INFO, false);
     close (STDERR_FILENO);
@@ -291,15 +291,15 @@ journal_gets_the_level_as_a_prefix_and_only_the_journal (void **state)
     char                     stream[64];
     struct stat              file;
 
-    (void)state;
+    (void) state;
     capture_start (&capture);
     assert_int_equal (fstat (STDERR_FILENO, &file), 0);
-    snprintf (stream, sizeof stream, "%llu:%llu", (unsigned long long)file.st_dev,
-              (unsigned long long)file.st_ino);
+    snprintf (stream, sizeof stream, "%llu:%llu", (unsigned long long) file.st_dev,
+              (unsigned long long) file.st_ino);
     setenv ("JOURNAL_STREAM", stream, 1);
     dn_log_set (DN_LOG_DEBUG, false);
     for (int i = 0; i < 4; i++) {
-        dn_log ((dn_log_level_t)i, "e");
+        dn_log ((dn_log_level_t) i, "e");
         capture_next (&capture, line[i]);
     }
     setenv ("JOURNAL_STREAM", "1:1", 1); /* stderr of somebody else */
@@ -320,13 +320,13 @@ static void
 level_names_read_back_and_others_are_refused (void **state)
 {
     dn_log_level_t level = DN_LOG_WARN;
-    (void)state;
+    (void) state;
     assert_int_equal (dn_log_level_parse ("verbose", &level), -1);
     assert_int_equal (dn_log_level_parse ("", &level), -1);
     assert_int_equal (dn_log_level_parse ("INFO", &level), -1);
     assert_int_equal (level, DN_LOG_WARN);
     for (int i = DN_LOG_ERROR; i <= DN_LOG_DEBUG; i++) {
-        assert_int_equal (dn_log_level_parse (dn_log_level_name ((dn_log_level_t)i), &level), 0);
+        assert_int_equal (dn_log_level_parse (dn_log_level_name ((dn_log_level_t) i), &level), 0);
         assert_int_equal (level, i);
     }
 }
@@ -337,7 +337,7 @@ static void
 shown_text_is_safe_bounded_and_marked_where_it_is_cut (void **state)
 {
     char out[64];
-    (void)state;
+    (void) state;
     assert_string_equal (dn_text_show (out, sizeof out, "größe"), "größe");
     assert_string_equal (dn_text_show (out, sizeof out, "a\nb"), "a\\x0ab");
     assert_string_equal (dn_text_show (out, 8, "1234567"), "1234567");
@@ -358,7 +358,7 @@ static void
 check_that_holds_is_evaluated_once (void **state)
 {
     int calls = 0;
-    (void)state;
+    (void) state;
     dn_check (count_up (&calls) == 1);
     assert_int_equal (calls, 1);
 }
@@ -370,7 +370,7 @@ check_that_fails_says_where_and_aborts (void **state)
     int  status = 0;
     int  ends[2];
 
-    (void)state;
+    (void) state;
     assert_int_equal (pipe (ends), 0);
     pid_t child = fork ();
     assert_true (child >= 0);

@@ -9,16 +9,16 @@
 
 #include <cmocka.h>
 
-#define CLIENT 101              /* links */
-#define OTHER 102
-#define WORKER 201
+#define CLIENT  101 /* links */
+#define OTHER   102
+#define WORKER  201
 #define WORKER2 202
 #define BEAT_MS 1000
 
 typedef struct {
-    dn_manager_t *core;
-    dn_effects_t *fx;
-    int64_t now_ms;
+    dn_manager_t       *core;
+    dn_effects_t       *fx;
+    int64_t             now_ms;
     dn_manager_config_t config;
 } bench_t;
 
@@ -126,8 +126,8 @@ static void
 hello_worker_holding (bench_t *self, dn_link_t link, uint8_t who, uint32_t number, uint32_t slots,
                       dn_list_t inventory)
 {
-    uint8_t bytes[256];
-    dn_rows_t rows = {bytes, sizeof bytes, 0, 0};
+    uint8_t          bytes[256];
+    dn_rows_t        rows = {bytes, sizeof bytes, 0, 0};
     dn_row_service_t service = {dn_str ("app")};
     dn_rows_put (&rows, DN_ROW_SERVICE, &service);
     dn_msg_t msg = {.kind = DN_MSG_WORKER_HELLO};
@@ -183,8 +183,8 @@ result (bench_t *self, dn_link_t from, uint8_t client, uint64_t seq, uint8_t out
 static void
 ack (bench_t *self, dn_link_t from, uint64_t seq)
 {
-    uint8_t bytes[64];
-    dn_rows_t rows = {bytes, sizeof bytes, 0, 0};
+    uint8_t      bytes[64];
+    dn_rows_t    rows = {bytes, sizeof bytes, 0, 0};
     dn_row_ack_t row = {seq, 1};
     dn_rows_put (&rows, DN_ROW_ACK, &row);
     dn_msg_t msg = {.kind = DN_MSG_ACK};
@@ -196,7 +196,7 @@ static void
 open_list (bench_t *self, dn_link_t from, uint64_t mark, const dn_row_open_t *calls, int count,
            uint64_t upto)
 {
-    uint8_t bytes[512];
+    uint8_t   bytes[512];
     dn_rows_t rows = {bytes, sizeof bytes, 0, 0};
     for (int i = 0; i < count; i++)
         dn_rows_put (&rows, DN_ROW_OPEN, &calls[i]);
@@ -210,7 +210,7 @@ open_list (bench_t *self, dn_link_t from, uint64_t mark, const dn_row_open_t *ca
 static void
 held_list (bench_t *self, dn_link_t from, uint64_t mark, const dn_row_held_t *tasks, int count)
 {
-    uint8_t bytes[512];
+    uint8_t   bytes[512];
     dn_rows_t rows = {bytes, sizeof bytes, 0, 0};
     for (int i = 0; i < count; i++)
         dn_rows_put (&rows, DN_ROW_HELD, &tasks[i]);
@@ -288,7 +288,7 @@ a_hello_of_an_older_link_is_dropped (void **state)
     assert_int_equal (self->fx->count, 0);
     hello_client (self, OTHER, 1, 3);
     assert_non_null (sent (self, OTHER, DN_MSG_WELCOME, 0));
-    submit (self, CLIENT, 1);   /* what still arrives over the older link is a stranger's */
+    submit (self, CLIENT, 1); /* what still arrives over the older link is a stranger's */
     assert_non_null (sent (self, CLIENT, DN_MSG_WHO, 0));
 }
 
@@ -477,7 +477,7 @@ a_send_that_the_socket_refuses_is_undone_in_the_same_turn (void **state)
     dn_manager_refused (self->core, self->now_ms, &run, false, self->fx);
     assert_int_equal (reason_of (self, CLIENT), DENIM_REASON_BUSY);
     assert_int_equal (dn_manager_placed (self->core), 0);
-    submit (self, CLIENT, 2);   /* that worker is left alone until it is heard of */
+    submit (self, CLIENT, 2); /* that worker is left alone until it is heard of */
     assert_int_equal (reason_of (self, CLIENT), DENIM_REASON_BUSY);
     held_list (self, WORKER, 0, NULL, 0);
     submit (self, CLIENT, 2);
@@ -611,7 +611,7 @@ a_client_that_is_gone_has_its_tasks_cancelled_and_forgotten (void **state)
     }
     assert_true (cancelled);
     assert_int_equal (dn_peers_count (dn_manager_peers (self->core), DN_ROLE_CLIENT), 0);
-    assert_int_equal (dn_manager_placed (self->core), 1);   /* the slot is still in use */
+    assert_int_equal (dn_manager_placed (self->core), 1); /* the slot is still in use */
     result (self, WORKER, 1, 1, DENIM_CANCELLED, 5);
     assert_int_equal (dn_tasks_count (dn_manager_tasks (self->core)), 0);
 }
@@ -621,7 +621,7 @@ a_client_that_is_gone_has_its_tasks_cancelled_and_forgotten (void **state)
 static void
 a_call_without_a_record_under_our_stamp_never_ran (void **state)
 {
-    bench_t *self = with_worker (state, 1);
+    bench_t      *self = with_worker (state, 1);
     dn_row_open_t open = {5, 1, 3, 77, 1, 0};
     open_list (self, CLIENT, 0, &open, 1, 5);
     const dn_effect_t *row = sent (self, CLIENT, DN_MSG_MISSING, 0);
@@ -632,7 +632,7 @@ a_call_without_a_record_under_our_stamp_never_ran (void **state)
 static void
 a_call_under_another_stamp_is_unknown_but_not_while_settling (void **state)
 {
-    bench_t *self = with_worker (state, 1);
+    bench_t      *self = with_worker (state, 1);
     dn_row_open_t open = {5, 1, 3, 76, 1, 0};
     open_list (self, CLIENT, 0, &open, 1, 5);
     assert_null (sent (self, CLIENT, DN_MSG_MISSING, 0));
@@ -668,7 +668,7 @@ a_task_that_never_reached_its_worker_is_given_back (void **state)
 {
     bench_t *self = with_worker (state, 2);
     submit (self, CLIENT, 1);
-    pass (self, BEAT_MS);       /* mark 1 */
+    pass (self, BEAT_MS); /* mark 1 */
     held_list (self, WORKER, 0, NULL, 0);
     assert_null (sent (self, CLIENT, DN_MSG_REJECT, 0));
     held_list (self, WORKER, 1, NULL, 0);
@@ -695,9 +695,9 @@ a_task_that_was_seen_at_its_worker_and_is_not_there_is_lost (void **state)
 static void
 what_a_worker_brings_after_a_restart_is_adopted_and_answered (void **state)
 {
-    bench_t *self = *state;
-    uint8_t bytes[64];
-    dn_rows_t rows = {bytes, sizeof bytes, 0, 0};
+    bench_t      *self = *state;
+    uint8_t       bytes[64];
+    dn_rows_t     rows = {bytes, sizeof bytes, 0, 0};
     dn_row_held_t held = {session (1), 4, 1, 1};
     dn_rows_put (&rows, DN_ROW_HELD, &held);
     hello_worker_holding (self, WORKER, 9, 1, 1, dn_rows_list (&rows));

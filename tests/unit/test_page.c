@@ -1,4 +1,5 @@
-/*  test_page.c - the page that slot and supervisor share: a task is started or taken back, never both
+/*  test_page.c - the page that slot and supervisor share: a task is started or taken back, never
+ *  both
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */

@@ -32,13 +32,13 @@ assert_range (const dn_setting_t *row, void *self)
     const int64_t outside[] = {row->min - 1, row->max + 1};
 
     for (size_t i = 0; i < 2; i++) {
-        snprintf (text, sizeof text, "%lld", (long long)inside[i]);
+        snprintf (text, sizeof text, "%lld", (long long) inside[i]);
         assert_int_equal (dn_setting_set (row, self, text, why, sizeof why), 0);
         dn_setting_show (row, self, shown);
         assert_int_equal (dn_setting_set (row, self, shown, why, sizeof why), 0);
         assert_string_equal (dn_setting_show (row, self, again), shown);
 
-        snprintf (text, sizeof text, "%lld", (long long)outside[i]);
+        snprintf (text, sizeof text, "%lld", (long long) outside[i]);
         assert_int_equal (dn_setting_set (row, self, text, why, sizeof why), -1);
         assert_non_null (strstr (why, "is not allowed; write a "));
     }
@@ -67,7 +67,7 @@ every_key_refuses_what_lies_outside_and_keeps_its_value (void **state)
     char why[DN_WHY_MAX];
     char text[DN_SETTING_SHOW_MAX];
 
-    (void)state;
+    (void) state;
     for (size_t p = 0; p < 2; p++) {
         for (size_t r = 0; r < programs[p]->rows_count; r++) {
             const dn_setting_t *row = &programs[p]->rows[r];
@@ -106,7 +106,7 @@ sizes_are_written_with_or_without_a_suffix (void **state)
     char                         why[DN_WHY_MAX];
     char                         shown[DN_SETTING_SHOW_MAX];
 
-    (void)state;
+    (void) state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         int rc = dn_setting_set (row, &self, rows[i].text, why, sizeof why);
         assert_int_equal (rc, rows[i].bytes < 0 ? -1 : 0);
@@ -129,7 +129,7 @@ booleans_have_three_spellings (void **state)
     static dn_manager_settings_t self;
     char                         why[DN_WHY_MAX];
 
-    (void)state;
+    (void) state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         int rc = dn_setting_set (row, &self, rows[i].text, why, sizeof why);
         assert_int_equal (rc, rows[i].value < 0 ? -1 : 0);
@@ -143,7 +143,7 @@ wrong_value_of_a_flag_says_what_is_allowed (void **state)
 {
     static dn_manager_settings_t manager;
     static dn_worker_settings_t  worker;
-    (void)state;
+    (void) state;
     assert_stopped (MANAGER (&manager, "--listen", "tcp//x"), 78,
                     "denimd: --listen: manager/listen: \"tcp//x\" is not an address: ");
     assert_stopped (WORKER (&worker, "--manager", "tcp://*", "a"), 78,
@@ -160,7 +160,7 @@ static void
 hard_limit_below_the_soft_one_is_refused (void **state)
 {
     static dn_worker_settings_t self;
-    (void)state;
+    (void) state;
     assert_stopped (WORKER (&self, "a", "-f",
                             FILE_WITH ("slot\n    soft_limit_ms = 20\n    hard_limit_ms = 10\n")),
                     78, "slot/hard_limit_ms: 10 is less than slot/soft_limit_ms, 20");

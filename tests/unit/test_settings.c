@@ -16,7 +16,7 @@ static void
 denimd_needs_no_file_and_no_flag (void **state)
 {
     static dn_manager_settings_t self;
-    (void)state;
+    (void) state;
     assert_went_on (load_manager (&self, (const char *[]){"denimd", NULL}));
     assert_string_equal (self.listen, "tcp://127.0.0.1");
     assert_false (self.insecure);
@@ -39,12 +39,12 @@ static void
 denim_worker_needs_an_app_and_nothing_else (void **state)
 {
     static dn_worker_settings_t self;
-    (void)state;
+    (void) state;
     assert_went_on (WORKER (&self, "myapp"));
     assert_string_equal (self.manager, "tcp://127.0.0.1");
     assert_string_equal (self.name, "");
     assert_int_equal (self.slots, 0);
-    assert_int_equal (self.standby_max, 64);
+    assert_int_equal (self.standby_max, 256);
     assert_string_equal (self.service, "");
     assert_string_equal (self.python, "");
     assert_int_equal (self.apps.count, 1);
@@ -69,7 +69,7 @@ flag_beats_environment_beats_file_beats_default (void **state)
                                                                     "    listen = ipc:///file\n"
                                                                     "    log_level = debug\n"
                                                                     "    liveness = 5\n");
-    (void)state;
+    (void) state;
     assert_went_on (MANAGER (&self, "-f", file));
     assert_string_equal (self.listen, "ipc:///file");
     assert_int_equal (self.log_level, DN_LOG_DEBUG);
@@ -92,7 +92,7 @@ static void
 worker_takes_its_manager_from_the_environment (void **state)
 {
     static dn_worker_settings_t self;
-    (void)state;
+    (void) state;
     setenv ("DENIM_MANAGER", "tcp://h:7", 1);
     setenv ("DENIM_LISTEN", "nonsense of no concern to a worker", 1);
     assert_went_on (WORKER (&self, "myapp"));
@@ -109,7 +109,7 @@ static void
 wrong_value_in_the_environment_names_the_variable_and_the_key (void **state)
 {
     static dn_worker_settings_t self;
-    (void)state;
+    (void) state;
     setenv ("DENIM_LOG_LEVEL", "loud\n", 1);
     assert_stopped (
         WORKER (&self, "myapp"), 78,
@@ -124,7 +124,7 @@ flag_can_take_back_what_a_file_says (void **state)
 {
     static dn_manager_settings_t self;
     const char                  *file = FILE_WITH ("manager\n    insecure = yes\n");
-    (void)state;
+    (void) state;
     assert_went_on (MANAGER (&self, "-f", file));
     assert_true (self.insecure);
     assert_went_on (MANAGER (&self, "-f", file, "--insecure=no"));
@@ -137,7 +137,7 @@ static void
 wrong_use_ends_with_64_and_one_line (void **state)
 {
     static dn_manager_settings_t self;
-    (void)state;
+    (void) state;
     assert_stopped (MANAGER (&self, "--foo"), 64,
                     "denimd: unknown option --foo; try denimd --help");
     assert_stopped (MANAGER (&self, "--foo=\n3"), 64, "denimd: unknown option --foo; try");
@@ -160,7 +160,7 @@ help_fits_a_screen_and_has_every_flag (void **state)
     static dn_worker_settings_t  worker;
     const dn_settings_program_t *programs[] = {&dn_manager_program, &dn_worker_program};
 
-    (void)state;
+    (void) state;
     for (size_t p = 0; p < 2; p++) {
         int rc = p == 0 ? MANAGER (&manager, "--help") : WORKER (&worker, "-h");
         int lines = 0;
@@ -181,7 +181,7 @@ static void
 version_is_the_one_of_the_library (void **state)
 {
     static dn_worker_settings_t self;
-    (void)state;
+    (void) state;
     assert_stopped (WORKER (&self, "--version"), 0, "denim-worker " DENIM_VERSION "\n");
 }
 
@@ -210,7 +210,7 @@ static void
 report_is_for_stdout_when_it_was_asked_for_else_for_stderr (void **state)
 {
     char said[64];
-    (void)state;
+    (void) state;
     report_into (STDOUT_FILENO, 0, said);
     assert_string_equal (said, "denimd 1\n");
     report_into (STDERR_FILENO, 78, said);
@@ -227,7 +227,7 @@ check_prints_every_key_with_its_origin_as_a_file_that_reads_back (void **state)
     static char                  text[DN_SETTINGS_TEXT_MAX];
     const char *file = FILE_WITH ("manager\n    heartbeat_ms = 500\n    payload_max = 1500\n");
 
-    (void)state;
+    (void) state;
     setenv ("DENIM_LOG_LEVEL", "debug", 1);
     assert_stopped (MANAGER (&first, "-f", file, "-t", "--listen", "ipc:///a # b", "--insecure"), 0,
                     "# denimd: the effective settings");
@@ -256,7 +256,7 @@ static void
 check_refuses_what_a_start_would_refuse (void **state)
 {
     static dn_manager_settings_t self;
-    (void)state;
+    (void) state;
     assert_stopped (MANAGER (&self, "-t", "-f", FILE_WITH ("limits\n    foo = 1\n")), 78,
                     "unknown key limits/foo");
 }
@@ -297,7 +297,7 @@ sample_files_have_every_key_and_equal_the_defaults (void **state)
     static char                  text[DN_SETTINGS_TEXT_MAX];
     static char                  expected[DN_SETTINGS_TEXT_MAX];
 
-    (void)state;
+    (void) state;
     read_sample ("conf/denimd.conf", text);
     assert_string_equal (text, dn_settings_sample ("denimd", expected));
     assert_went_on (load_manager (&manager[0], (const char *[]){"denimd", NULL}));

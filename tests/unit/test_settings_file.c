@@ -57,7 +57,7 @@ wrong_file_is_refused_with_line_key_and_what_is_allowed (void **state)
     static dn_manager_settings_t self;
     char                         words[256];
 
-    (void)state;
+    (void) state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *file = FILE_WITH (rows[i].text);
         snprintf (words, sizeof words, "denimd: %s:%d: ", file, rows[i].line);
@@ -73,7 +73,7 @@ static void
 file_may_have_comments_blank_lines_quotes_and_other_line_ends (void **state)
 {
     static dn_manager_settings_t self;
-    (void)state;
+    (void) state;
     assert_went_on (MANAGER (&self, "-f",
                              FILE_WITH ("# a comment\r\n"
                                         "\r\n"
@@ -100,7 +100,7 @@ file_that_cannot_be_read_says_why (void **state)
     static char                  big[DN_SETTINGS_FILE_MAX + 2];
     size_t                       i = 0;
 
-    (void)state;
+    (void) state;
     assert_stopped (MANAGER (&self, "-f", "/no/such"), 78,
                     "denimd: cannot open /no/such: No such file or directory");
     assert_stopped (MANAGER (&self, "-f", "/tmp"), 78, "denimd: cannot read /tmp: Is a directory");
@@ -121,7 +121,7 @@ reading_a_file_leaves_signals_to_the_program (void **state)
 {
     static dn_manager_settings_t self;
     struct sigaction             action;
-    (void)state;
+    (void) state;
     assert_went_on (MANAGER (&self, "-f", FILE_WITH ("manager\n    liveness = 3\n")));
     assert_int_equal (sigaction (SIGINT, NULL, &action), 0);
     assert_ptr_equal (action.sa_handler, SIG_DFL);

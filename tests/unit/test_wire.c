@@ -11,18 +11,18 @@
 
 #include <cmocka.h>
 
-#define MESSAGES "tests/golden/messages.txt"
-#define PROTOCOL "tests/golden/protocol.txt"
+#define MESSAGES   "tests/golden/messages.txt"
+#define PROTOCOL   "tests/golden/protocol.txt"
 #define FRAME_ROOM 4096
-#define ROWS_ROOM 512
+#define ROWS_ROOM  512
 
 /*  ---- an example of each message: another reading of the table ---- */
 
 typedef struct {
-    uint64_t next;              /* each field differs from its neighbours */
-    uint8_t rows[ROWS_ROOM];
-    size_t rows_used;
-    char text[64];
+    uint64_t next; /* each field differs from its neighbours */
+    uint8_t  rows[ROWS_ROOM];
+    size_t   rows_used;
+    char     text[64];
 } filler_t;
 
 static uint64_t
@@ -58,12 +58,12 @@ fill_list (filler_t *fill, dn_row_t kind, void (*fill_row) (filler_t *, void *),
     return dn_rows_list (&rows);
 }
 
-#define U8(field, text) self->field = (uint8_t) number (fill);
-#define U16(field, text) self->field = (uint16_t) number (fill);
-#define U32(field, text) self->field = (uint32_t) number (fill);
-#define U64(field, text) self->field = number (fill);
-#define SESSION(field, text) fill_session (fill, &self->field);
-#define STR(field, max, text) self->field = fill_str (fill, max);
+#define U8(field, text)        self->field = (uint8_t) number (fill);
+#define U16(field, text)       self->field = (uint16_t) number (fill);
+#define U32(field, text)       self->field = (uint32_t) number (fill);
+#define U64(field, text)       self->field = number (fill);
+#define SESSION(field, text)   fill_session (fill, &self->field);
+#define STR(field, max, text)  self->field = fill_str (fill, max);
 #define BLOB(field, max, text) self->field = fill_str (fill, max);
 #define LIST(field, row, max, text)                                                                \
     self->field = fill_list (fill, (dn_row_t) kind_##row, fill_##row, &(dn_##row##_t){0});
@@ -82,9 +82,9 @@ fill_list (filler_t *fill, dn_row_t kind, void (*fill_row) (filler_t *, void *),
 #include "wire/fields_undef.h"
 
 static const struct {
-    dn_kind_t kind;
+    dn_kind_t   kind;
     const char *name;
-    unsigned directions;
+    unsigned    directions;
     void (*fill) (filler_t *, void *);
 } examples[] = {
 #define R(NAME, name, text)
@@ -148,9 +148,9 @@ read_all (FILE *file, size_t *n)
 static void
 assert_golden (const char *path, void (*write) (FILE *))
 {
-    char *now = NULL;
+    char  *now = NULL;
     size_t now_bytes, then_bytes;
-    FILE *out = open_memstream (&now, &now_bytes);
+    FILE  *out = open_memstream (&now, &now_bytes);
     write (out);
     fclose (out);
     FILE *file = fopen (path, "r");
@@ -184,7 +184,7 @@ every_message_survives_a_round_trip (void **state)
     (void) state;
     uint8_t frame[FRAME_ROOM], again[FRAME_ROOM];
     for (size_t i = 0; i < EXAMPLES; i++) {
-        size_t n = encode_example (i, frame);
+        size_t   n = encode_example (i, frame);
         dn_msg_t msg;
         assert_int_equal (dn_msg_decode (&msg, examples[i].directions, frame, n), 0);
         assert_int_equal (msg.kind, examples[i].kind);
@@ -217,7 +217,7 @@ every_bit_flip_decodes_to_itself_or_is_refused (void **state)
 {
     (void) state;
     uint8_t frame[FRAME_ROOM], again[FRAME_ROOM];
-    char text[64];
+    char    text[64];
     for (size_t i = 0; i < EXAMPLES; i++) {
         size_t n = encode_example (i, frame);
         for (size_t bit = 0; bit < n * 8; bit++) {
@@ -259,7 +259,7 @@ a_message_from_the_wrong_side_is_refused (void **state)
     (void) state;
     uint8_t frame[FRAME_ROOM];
     for (size_t i = 0; i < EXAMPLES; i++) {
-        size_t n = encode_example (i, frame);
+        size_t   n = encode_example (i, frame);
         dn_msg_t msg;
         assert_int_equal (dn_msg_decode (&msg, ~examples[i].directions, frame, n),
                           DN_WIRE_DIRECTION);
@@ -271,7 +271,7 @@ numbers_without_a_message_are_refused (void **state)
 {
     (void) state;
     for (unsigned kind = 0; kind < 256; kind++) {
-        uint8_t frame[2] = {(uint8_t) kind, DN_MINOR};
+        uint8_t  frame[2] = {(uint8_t) kind, DN_MINOR};
         dn_msg_t msg;
         if (!dn_kind_name (kind))
             assert_int_equal (dn_msg_decode (&msg, ~0u, frame, sizeof frame), DN_WIRE_KIND);
@@ -286,7 +286,7 @@ a_string_beyond_its_bound_does_not_encode (void **state)
     (void) state;
     char name[300];
     memset (name, 'x', sizeof name);
-    uint8_t frame[FRAME_ROOM];
+    uint8_t  frame[FRAME_ROOM];
     dn_msg_t msg = {.kind = DN_MSG_CLIENT_HELLO};
     msg.u.client_hello.name = (dn_str_t){name, 63};
     assert_true (dn_msg_encode (&msg, frame, sizeof frame) > 0);
@@ -298,10 +298,10 @@ static void
 a_string_beyond_its_bound_does_not_decode (void **state)
 {
     (void) state;
-    uint8_t frame[FRAME_ROOM];
+    uint8_t  frame[FRAME_ROOM];
     dn_msg_t msg = {.kind = DN_MSG_CLIENT_HELLO};
-    size_t n = (size_t) dn_msg_encode (&msg, frame, sizeof frame);
-    frame[n - 1] = 64;          /* the length of the name stands last */
+    size_t   n = (size_t) dn_msg_encode (&msg, frame, sizeof frame);
+    frame[n - 1] = 64; /* the length of the name stands last */
     memset (frame + n, 'x', 64);
     assert_int_equal (dn_msg_decode (&msg, C2M, frame, n + 64), DN_WIRE_LONG);
 }
@@ -310,16 +310,16 @@ static void
 a_list_whose_rows_do_not_fill_it_is_refused (void **state)
 {
     (void) state;
-    uint8_t rows[10] = {0}, frame[FRAME_ROOM];
+    uint8_t  rows[10] = {0}, frame[FRAME_ROOM];
     dn_msg_t msg = {.kind = DN_MSG_ACK};
     msg.u.ack.acks = (dn_list_t){rows, sizeof rows, 1};
     size_t n = (size_t) dn_msg_encode (&msg, frame, sizeof frame);
     assert_int_equal (dn_msg_decode (&msg, C2M, frame, n), 0);
-    frame[3] = 0;               /* no rows, but ten bytes of them */
+    frame[3] = 0; /* no rows, but ten bytes of them */
     assert_int_equal (dn_msg_decode (&msg, C2M, frame, n), DN_WIRE_LEFT_OVER);
     frame[3] = 2;
     assert_int_equal (dn_msg_decode (&msg, C2M, frame, n), DN_WIRE_SHORT);
-    frame[2] = 4;               /* 1,026 of them */
+    frame[2] = 4; /* 1,026 of them */
     assert_int_equal (dn_msg_decode (&msg, C2M, frame, n), DN_WIRE_LONG);
 }
 
@@ -329,9 +329,9 @@ a_buffer_too_small_is_told (void **state)
     (void) state;
     uint8_t frame[FRAME_ROOM];
     for (size_t i = 0; i < EXAMPLES; i++) {
-        size_t n = encode_example (i, frame);
+        size_t   n = encode_example (i, frame);
         dn_msg_t msg;
-        uint8_t copy[FRAME_ROOM];
+        uint8_t  copy[FRAME_ROOM];
         memcpy (copy, frame, n);
         assert_int_equal (dn_msg_decode (&msg, examples[i].directions, copy, n), 0);
         assert_int_equal (dn_msg_encode (&msg, frame, n - 1), DN_WIRE_ROOM);

@@ -18,7 +18,7 @@ apps_on_the_command_line_replace_those_of_the_file (void **state)
     static dn_worker_settings_t self;
     const char *file = FILE_WITH ("worker\n    apps = \"one, two.three  four,one\"\n");
 
-    (void)state;
+    (void) state;
     assert_went_on (WORKER (&self, "-f", file));
     assert_int_equal (self.apps.count, 3);
     assert_string_equal (self.apps.name[0], "one");
@@ -41,7 +41,7 @@ static void
 worker_without_app_starts_only_with_pickle (void **state)
 {
     static dn_worker_settings_t self;
-    (void)state;
+    (void) state;
     assert_stopped (load_worker (&self, (const char *[]){"denim-worker", NULL}), 64,
                     "denim-worker: nothing to run; name an APP");
     assert_non_null (strstr (err.text, "--allow-pickle"));
@@ -58,7 +58,7 @@ app_is_the_name_of_a_module (void **state)
     static dn_worker_settings_t self;
     static char                 longest[DN_SERVICE_MAX + 1];
 
-    (void)state;
+    (void) state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_stopped (WORKER (&self, wrong[i]), 78,
                         "is not the name of a module; write names such");
@@ -78,11 +78,11 @@ worker_takes_as_many_apps_as_it_has_room_for (void **state)
     static char                 names[DN_APPS_MAX + 1][DN_SERVICE_MAX];
     const char                 *args[ARGS_MAX] = {"denim-worker"};
 
-    (void)state;
+    (void) state;
     for (int i = 0; i <= DN_APPS_MAX; i++) {
         memset (names[i], 'a', DN_SERVICE_MAX - 1); /* as long as can be */
-        names[i][0] = (char)('A' + i / 26);
-        names[i][1] = (char)('A' + i % 26);
+        names[i][0] = (char) ('A' + i / 26);
+        names[i][1] = (char) ('A' + i % 26);
         args[i + 1] = names[i];
     }
     assert_stopped (load_worker (&self, args), 78, "more than 64 apps are given");
@@ -105,7 +105,7 @@ more_arguments_than_fit_are_refused (void **state)
 {
     static dn_worker_settings_t self;
     static char                 huge[DN_SETTING_SHOW_MAX];
-    (void)state;
+    (void) state;
     memset (huge, 'a', sizeof huge - 1);
     assert_stopped (WORKER (&self, "b", huge), 64, "denim-worker: no room for argument aaa");
 }
@@ -119,7 +119,7 @@ worker_without_slots_takes_one_for_each_usable_cpu (void **state)
     cpu_set_t                   all;
     cpu_set_t                   one;
 
-    (void)state;
+    (void) state;
     self.slots = 7;
     assert_int_equal (dn_worker_settings_slots (&self), 7);
     self.slots = 0;
@@ -143,7 +143,7 @@ worker_without_a_name_has_that_of_host_and_process (void **state)
     char                        host[HOST_NAME_MAX + 1] = "";
     char                        expected[HOST_NAME_MAX + 16];
 
-    (void)state;
+    (void) state;
     assert_int_equal (gethostname (host, sizeof host - 1), 0);
     snprintf (expected, sizeof expected, "%.*s-4194304", DN_NAME_MAX - 9, host);
     assert_string_equal (dn_worker_settings_name (&self, 4194304, name), expected);
@@ -217,7 +217,7 @@ interpreter_is_the_one_named_or_that_of_the_environment_or_on_path (void **state
     char search[64];
     char why[DN_WHY_MAX] = "";
 
-    (void)state;
+    (void) state;
     make_interpreters (folder);
     snprintf (python, sizeof python, "%s/bin/python", folder);
     snprintf (python3, sizeof python3, "%s/python3", folder);
