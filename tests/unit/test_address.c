@@ -4,6 +4,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -183,6 +184,17 @@ star_and_port_zero_are_only_to_bind (void **state)
 
 /*  ---- look up ---- */
 
+/*  Does this system know the name at all? A minimal one has no /etc/hosts, and then it does not. */
+static bool
+knows_localhost (void)
+{
+    struct addrinfo *found = NULL;
+    bool             known = getaddrinfo ("localhost", NULL, NULL, &found) == 0;
+    if (known)
+        freeaddrinfo (found);
+    return known;
+}
+
 static void
 name_is_resolved_to_a_number_that_can_be_bound (void **state)
 {
@@ -192,6 +204,10 @@ name_is_resolved_to_a_number_that_can_be_bound (void **state)
     struct in_addr bits;
 
     (void) state;
+    if (!knows_localhost ()) {
+        print_message ("this system does not know the name localhost\n");
+        skip ();
+    }
     assert_int_equal (dn_address_resolve (&address, why, sizeof why), 0);
     assert_int_equal (inet_pton (AF_INET, address.host, &bits), 1);
     assert_false (address.ipv6);
@@ -266,6 +282,8 @@ loopback_is_what_nobody_outside_can_reach (void **state)
     (void) state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         dn_address_t address = parse (rows[i].text);
+        if (strcmp (address.host, "localhost") == 0 && !knows_localhost ())
+            continue; /* a name that cannot be looked up is not loopback */
         if (dn_address_is_loopback (&address) != rows[i].loopback)
             fail_msg ("%s", rows[i].text);
     }
