@@ -90,7 +90,7 @@ class LocalCluster:
         try:
             self._manager = self._start_manager()
             self._workers = [self._start_worker(slots, self._app) for _ in range(workers)]
-            self._wait(self._all_ready)
+            self._wait(_are_ready(self._workers), self._manager, *self._workers)
         except BaseException:
             self.close()
             raise
@@ -133,7 +133,7 @@ class LocalCluster:
             names = self._app if app is None else _module_names(app)
             worker = self._start_worker(self._slots if slots is None else slots, names)
             self._workers.append(worker)
-        self._wait(lambda status: _is_ready(worker, status))
+        self._wait(_are_ready([worker]), self._manager, worker)
         return worker.pid
 
     def kill_worker(self, index: int = 0) -> int:
@@ -156,7 +156,7 @@ class LocalCluster:
             self._check_open()
             self._manager.kill()
             self._manager = self._start_manager()
-        self._wait(self._all_ready)
+        self._wait(lambda status: _are_ready(self._running())(status), self._manager)
         return self._manager.pid
 
     def status(self) -> dict[str, Any]:
@@ -174,12 +174,13 @@ class LocalCluster:
             if self._closed or self._owner != os.getpid():
                 return
             self._closed = True
-            programs = [*self._workers, *([self._manager] if hasattr(self, "_manager") else [])]
-        for program in programs:
-            program.terminate()
-        end_at = time.monotonic() + STOP_TIMEOUT
-        for program in programs:
-            program.finish(end_at - time.monotonic())
+            manager = [self._manager] if hasattr(self, "_manager") else []
+        for programs in (self._workers, manager):  # a worker says its last words to the manager
+            for program in programs:
+                program.terminate()
+            end_at = time.monotonic() + STOP_TIMEOUT
+            for program in programs:
+                program.finish(end_at - time.monotonic())
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> LocalCluster:
@@ -230,28 +231,27 @@ class LocalCluster:
 
     # --- waiting ---
 
-    def _wait(self, is_ready: Callable[[dict[str, Any]], bool]) -> None:
-        """Ask the manager until it is so. Raises DenimError when a program ends or time is over."""
+    def _wait(self, is_ready: Callable[[dict[str, Any]], bool], *needed: _Program) -> None:
+        """Ask the manager until it is so. Raises DenimError when one of the programs that are
+        needed for it ends, or time is over.
+        """
         end_at = time.monotonic() + self._ready_timeout
         door = self._address.removeprefix("ipc://")
         with self.client(connect_timeout=None) as client:
             while True:
+                self._check_programs(needed)
                 if os.path.exists(door):
                     try:
                         if is_ready(client.status(timeout=0.25)):
                             return
                     except ManagerUnavailable:
                         pass
-                self._check_programs()
                 if time.monotonic() > end_at:
                     raise self._failure(f"not ready within {self._ready_timeout:g} s", None)
                 time.sleep(POLL)
 
-    def _all_ready(self, status: dict[str, Any]) -> bool:
-        return all(_is_ready(worker, status) for worker in self._running())
-
-    def _check_programs(self) -> None:
-        for program in (self._manager, *self._workers):
+    def _check_programs(self, needed: Iterable[_Program]) -> None:
+        for program in needed:
             code = program.ended_with()
             if code is not None and not program.killed:
                 how = signal.strsignal(-code) if code < 0 else f"exit code {code}"
@@ -268,6 +268,11 @@ class LocalCluster:
     def _check_open(self) -> None:
         if self._closed:
             raise DenimError("this denim.LocalCluster is closed")
+
+
+def _are_ready(workers: Sequence[_Program]) -> Callable[[dict[str, Any]], bool]:
+    """Whether all of them are in a status."""
+    return lambda status: all(_is_ready(worker, status) for worker in workers)
 
 
 def _is_ready(worker: _Program, status: dict[str, Any]) -> bool:
@@ -348,18 +353,22 @@ class _Program:
 def find_program(name: str) -> str:
     """Where a program of denim is. Raises DenimError that says where it was looked for.
 
-    In this order: $DENIM_BIN, inside the package, in the build tree beside the package, PATH.
+    In this order: $DENIM_BIN, inside the package, in the build tree beside the package, in the bin
+    of the prefix that the package was installed to (PREFIX/lib/python3.11/site-packages/denim, or
+    PREFIX/lib/denim/python/denim), PATH.
     """
     package = os.path.dirname(os.path.abspath(__file__))
-    folders = [os.environ.get("DENIM_BIN"), os.path.join(package, "bin")]
-    folders.append(os.path.join(os.path.dirname(os.path.dirname(package)), "bin"))
-    for folder in filter(None, folders):
+    beside = [("bin",), (os.pardir, os.pardir, "bin"), (*[os.pardir] * 4, "bin")]
+    folders = [os.path.normpath(os.path.join(package, *parts)) for parts in beside]
+    if os.environ.get("DENIM_BIN"):
+        folders.insert(0, os.environ["DENIM_BIN"])
+    for folder in folders:
         path = os.path.join(folder, name)
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
     found = shutil.which(name)
     if found is None:
-        places = ", ".join([*filter(None, folders), "PATH"])
+        places = ", ".join([*folders, "PATH"])
         raise DenimError(f"the program {name} is not there (looked in {places}); set DENIM_BIN")
     return found
 
