@@ -9,12 +9,16 @@
 #   python/    the Python package; PYTHONPATH=build/python makes it importable
 #   tests/     unit test programs, and the C programs of the system tests
 #   bench/     benchmark programs
+#   examples/  the C programs of docs/examples
 #   obj/       objects, and the archives that only this file links
+#
+# A wheel goes to $(DIST).
 #
 # Variables for the command line: BUILD, PYTHON (CPython 3.11 or newer), CC, CFLAGS (default
 # -O2 -g), CPPFLAGS, LDFLAGS, ARGS (handed to pytest), DESTDIR, PREFIX, V=1 (print whole commands).
 
 BUILD      ?= build
+DIST       ?= dist
 PYTHON     ?= /usr/bin/python3
 PKG_CONFIG ?= pkg-config
 CFLAGS     ?= -O2 -g
@@ -45,8 +49,9 @@ Q := $(if $(V),,@)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps demo check run-check asan tsan unit system python bench cov run-cov fmt tidy \
-	install clean help
+.PHONY: all deps demo check run-check asan tsan run-tsan unit system python sim sim-mutants bench \
+	chaos cov run-cov fmt tidy docs wheel install clean help
+.PHONY: fuzz run-fuzz
 all:
 
 # --- flags ---------------------------------------------------------------------------------------
@@ -97,7 +102,11 @@ unit_src    := $(wildcard tests/unit/test_*.c)
 helper_src  := $(filter-out $(unit_src),$(wildcard tests/unit/*.c))
 system_src  := $(wildcard tests/system/*.c)
 bench_src   := $(wildcard tests/bench/*.c)
+fuzz_src    := $(wildcard tests/fuzz/fuzz_*.c)
+example_src := $(wildcard docs/examples/*.c)
+sim_src     := $(wildcard tests/sim/*.c)
 
+man_pages    := $(wildcard docs/man/*.[1-9])
 python_files := $(wildcard python/denim/*.py python/denim/*.pyi python/denim/py.typed)
 pytests = $(foreach dir,$(1),$(wildcard $(dir)/test_*.py $(dir)/*_test.py $(dir)/*/test_*.py))
 
@@ -116,6 +125,9 @@ PACKAGE   := $(addprefix $(BUILD)/,$(python_files)) $(CHANNEL) $(EXTENSION)
 UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(unit_src))
 SYSTEM    := $(patsubst tests/system/%.c,$(BUILD)/tests/system/%,$(system_src))
 BENCH     := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(bench_src))
+FUZZERS   := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(fuzz_src))
+EXAMPLES  := $(patsubst docs/examples/%.c,$(BUILD)/examples/%,$(example_src))
+SIM       := $(if $(sim_src),$(BUILD)/tests/sim)
 
 # A module that was renamed must not go on living as its copy.
 stale := $(filter-out $(PACKAGE),$(wildcard $(addprefix $(BUILD)/python/denim/,*.py *.pyi *.so)))
@@ -212,9 +224,10 @@ $(OBJ)/libunit.a: $(call objects,$(helper_src))
 
 unit_lib  := $(filter $(BUILD)/tests/test_lib%,$(UNIT))
 unit_rest := $(filter-out $(unit_lib),$(UNIT))
-$(unit_lib): $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(HELPERS) $(FULL_LIB)
+tsan_obj  := $(if $(findstring thread,$(SANITIZE)),$(OBJ)/tests/unit/sanitizer_options.o)
+$(unit_lib): $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(tsan_obj) $(HELPERS) $(FULL_LIB)
 	$(link) -lcmocka $(PKG_LIBS)
-$(unit_rest): $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(HELPERS) $(DN_LIB)
+$(unit_rest): $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(tsan_obj) $(HELPERS) $(DN_LIB)
 	$(link) -lcmocka $(PKG_LIBS)
 
 $(BUILD)/tests/system/%: $(OBJ)/tests/system/%.o $(FULL_LIB)
@@ -223,11 +236,28 @@ $(BUILD)/tests/system/%: $(OBJ)/tests/system/%.o $(FULL_LIB)
 $(BUILD)/bench/%: $(OBJ)/tests/bench/%.o $(FULL_LIB)
 	$(link) $(PKG_LIBS)
 
+# As a user links them: with the public archive, where nothing but denim_* can be seen.
+$(BUILD)/examples/%: $(OBJ)/docs/examples/%.o $(BUILD)/lib/libdenim.a
+	$(link) $(PKG_LIBS)
+
+# The simulator is the cores and nothing else: no socket, no clock, no library.
+sim_core := $(base_src) $(wildcard src/core/*.c)
+$(SIM): $(call objects,$(sim_src) $(sim_core))
+	$(link)
+
+# A fuzzer's main is libFuzzer's in a build for it, else one that replays the corpus.
+fuzzing   := $(findstring fuzzer,$(SANITIZE))
+fuzz_objs := $(call objects,tests/fuzz/fuzz.c $(if $(fuzzing),,tests/fuzz/replay.c) \
+	src/slot/inbox.c)
+$(FUZZERS): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(fuzz_objs) $(DN_LIB)
+	$(call link,$(if $(fuzzing),-fsanitize=fuzzer)) $(PKG_LIBS)
+
 # Objects are kept: without this line make would take those of test programs for passing things.
 .SECONDARY:
 
 -include $(patsubst %.c,$(OBJ)/%.d,$(dn_src) $(lib_src) $(cli_src) $(slot_src) $(ext_src) \
-	$(daemon_src) $(host_src) $(unit_src) $(helper_src) $(system_src) $(bench_src))
+	$(daemon_src) $(host_src) $(unit_src) $(helper_src) $(system_src) $(bench_src) $(sim_src) \
+	$(example_src) $(fuzz_src) tests/fuzz/fuzz.c tests/fuzz/replay.c)
 
 # --- running -------------------------------------------------------------------------------------
 
@@ -254,13 +284,36 @@ TEST_ENV = PYTHONPATH='$(abspath $(BUILD)/python)' DENIM_BIN='$(abspath $(BUILD)
 	LD_PRELOAD='$(PRELOAD)' ASAN_OPTIONS=$(PYTHON_ASAN_OPTIONS))
 
 # A unit test that hangs is killed after two minutes and counts as failed.
-define run_unit
-@failed=0; for test in $(UNIT); do \
+run_unit = $(call run_units,$(UNIT))
+define run_units
+@failed=0; for test in $(1); do \
 	echo "UNIT  $${test#$(BUILD)/}"; \
 	timeout -k 5 120 $$test || { failed=$$((failed + 1)); echo "FAIL  $${test#$(BUILD)/}"; }; \
 done; \
-echo "unit: $$(($(words $(UNIT)) - failed)) programs passed, $$failed failed"; \
+echo "unit: $$(($(words $(1)) - failed)) programs passed, $$failed failed"; \
 [ $$failed = 0 ]
+endef
+
+# Each input of a fuzzer's corpus, then mutations of them for two seconds.
+define run_replay
+@for fuzzer in $(FUZZERS); do \
+	timeout -k 5 120 $$fuzzer tests/fuzz/corpus/$${fuzzer##*/fuzz_} || exit 1; \
+done
+endef
+
+# libFuzzer adds what it finds to a corpus of its own; an input that fails is put beside the fuzzer.
+FUZZ ?=
+TIME ?= 60
+define run_fuzz
+@for fuzzer in $(if $(FUZZ),$(BUILD)/tests/fuzz_$(FUZZ),$(FUZZERS)); do \
+	name=$${fuzzer##*/fuzz_}; log=$(BUILD)/fuzz_$$name.log; \
+	echo "FUZZ  $$name"; \
+	mkdir -p $(BUILD)/corpus/$$name; \
+	$$fuzzer -max_total_time=$(TIME) -max_len=4096 -len_control=20 \
+		-artifact_prefix=$$fuzzer-failed- $(BUILD)/corpus/$$name \
+		tests/fuzz/corpus/$$name >$$log 2>&1 || { tail -n 40 $$log; exit 1; }; \
+	tail -n 1 $$log; \
+done
 endef
 
 run_tidy = @$(PYTHON) tests/tidy --build $(BUILD)
@@ -278,14 +331,16 @@ demo: ## a small cluster on this machine, from nothing, in a minute
 	@PYTHONPATH='$(abspath $(BUILD)/python)' DENIM_BIN='$(abspath $(BUILD)/bin)' \
 		$(PYTHON) docs/examples/demo.py
 
-check: ## every test, under address and undefined-behaviour sanitizers, in build/asan
+check: ## every test under sanitizers: threads in build/tsan, all else in build/asan
 	@tests/deps check
+	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread WERROR=-Werror run-tsan
 	@$(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined WERROR=-Werror run-check
 
-run-check: all $(UNIT) $(SYSTEM) $(BENCH)
+run-check: all $(UNIT) $(SYSTEM) $(BENCH) $(EXAMPLES) $(FUZZERS)
 	$(run_unit)
+	$(run_replay)
 	$(run_tidy)
-	$(call run_pytest,tests/python tests/system)
+	$(call run_pytest,tests/python tests/chaos tests/system)
 
 asan: ## build into build/asan with the address sanitizer and run the unit tests
 	@$(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined all unit
@@ -293,14 +348,35 @@ asan: ## build into build/asan with the address sanitizer and run the unit tests
 tsan: ## build into build/tsan with the thread sanitizer and run the unit tests
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread all unit
 
+# The tests in which threads meet. What is not of denim is not instrumented: the options that are
+# linked to every test say so.
+run-tsan: $(unit_lib)
+	$(call run_units,$(unit_lib))
+
 unit: $(UNIT) ## the unit tests of the C code
 	$(run_unit)
 
 python: all ## the tests of the Python package (ARGS="-k name" for some)
 	$(call run_pytest,tests/python)
 
-system: all $(SYSTEM) ## the tests of whole programs together (ARGS="-k name" for some)
+system: all $(SYSTEM) $(EXAMPLES) ## the tests of whole programs together (ARGS="-k name" for some)
 	$(call run_pytest,tests/system)
+
+SEED ?= 1
+N    ?= 2000
+sim: $(SIM) ## N=2000 histories of a cluster from SEED=1 on, those that failed once first
+	@$(SIM) --seeds tests/sim/seeds.txt --seed $(SEED) --count $(N) $(ARGS)
+
+sim-mutants: ## does the simulator notice when a rule is taken out of the cores?
+	@CC='$(CC)' $(PYTHON) tests/sim/mutants.py $(ARGS)
+
+# Without SEED= on the command line each run has a seed of its own, and says so.
+KILLS   ?= 50
+SECONDS ?=
+chaos: all ## KILLS=50 of managers and of workers, and all else that can happen; then the figures
+	@$(TEST_ENV) $(PYTHON) tests/chaos/run.py --kills $(KILLS) $(if $(SECONDS),--seconds \
+		$(SECONDS)) $(if $(filter file,$(origin SEED)),,--seed $(SEED)) $(ARGS)
+	@$(TEST_ENV) $(PYTHON) tests/chaos/figures.py
 
 tidy: all ## the rules of the house: floors, link lines, lengths, forbidden calls
 	$(run_tidy)
@@ -309,10 +385,18 @@ bench: all $(BENCH) ## the benchmarks, beside a bare ZeroMQ broker
 	@PYTHONPATH='$(abspath $(BUILD)/python)' DENIM_BIN='$(abspath $(BUILD)/bin)' \
 		$(PYTHON) tests/bench/run.py $(ARGS)
 
+fuzz: ## libFuzzer on each fuzzer for TIME=60 seconds; FUZZ=wire: on one (in build/fuzz)
+	@tests/deps fuzz
+	@$(MAKE) BUILD=$(BUILD)/fuzz CC=clang CFLAGS='-O1 -g' \
+		SANITIZE=fuzzer-no-link,address,undefined run-fuzz
+
+run-fuzz: $(if $(FUZZ),$(BUILD)/tests/fuzz_$(FUZZ),$(FUZZERS))
+	$(run_fuzz)
+
 cov: ## lines of C that the tests run, per file (in build/cov)
 	@$(MAKE) BUILD=$(BUILD)/cov COVERAGE=1 CFLAGS='-O0 -g' run-cov
 
-run-cov: all $(UNIT) $(SYSTEM)
+run-cov: all $(UNIT) $(SYSTEM) $(EXAMPLES)
 	@find $(OBJ) -name '*.gcda' -delete
 	$(run_unit)
 	$(call run_pytest,tests/python tests/system)
@@ -330,6 +414,11 @@ fmt: ## lay out all C code with clang-format
 	@$(FORMAT) -i $(wildcard include/*.h src/*/*.[ch] bin/*.c python/denim/*.[ch] tests/*.[ch] \
 		tests/*/*.[ch])
 
+# What stands above the block is written by hand.
+docs: all ## write the table of messages into docs/protocol.md
+	@{ sed '/^```text$$/,$$d' docs/protocol.md; echo '```text'; $(BUILD)/bin/denim protocol; \
+		echo '```'; } >$(BUILD)/protocol.md && cp $(BUILD)/protocol.md docs/protocol.md
+
 # --- installing ----------------------------------------------------------------------------------
 
 root := $(DESTDIR)$(PREFIX)
@@ -345,9 +434,15 @@ install: all ## install below $(DESTDIR)$(PREFIX), /usr/local if nothing else is
 		sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
 		libdenim.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/libdenim.pc)
 	$(if $(strip $(PACKAGE)),$(Q)$(INSTALL) -m 644 $(PACKAGE) $(root)/lib/denim/python/denim)
+	$(if $(man_pages),$(Q)for page in $(man_pages); do \
+		$(INSTALL) -D -m 644 $$page $(root)/share/man/man$${page##*.}/$${page##*/} || \
+			exit 1; done)
 
-clean: ## remove build/
-	rm -rf $(BUILD)
+wheel: all ## a wheel of package and programs in dist/, for pip install
+	@$(PYTHON) python/wheel.py --build $(BUILD) --out $(DIST) --version $(VERSION)
+
+clean: ## remove build/ and dist/
+	rm -rf $(BUILD) $(DIST)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile

@@ -33,10 +33,13 @@ class Channel:
     """A slot's end of the socketpair to its supervisor; one for a process.
 
     payload_max: bytes of all payload frames of one message, 0 for no bound. has_page: descriptor 4
-    is the page that slot and supervisor share; without it every task may start.
+    is the page that slot and supervisor share; without it every task may start. worker, host: named
+    in every answer that is no value.
     """
 
-    def __new__(cls, payload_max: int = 0, has_page: bool = True) -> Channel: ...
+    def __new__(
+        cls, payload_max: int = 0, has_page: bool = True, worker: str = "", host: str = ""
+    ) -> Channel: ...
     def ready(
         self, threads: int, python: str, executable: str, library: str, services: list[str], /
     ) -> None:

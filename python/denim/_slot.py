@@ -43,6 +43,7 @@ EXIT_USE, EXIT_CONFIG = 64, 78
 SERVICES_MAX = 256  # that READY can name
 NAME_MAX = 127  # bytes of a service's name
 TEXT_MAX = 1000  # bytes of a sentence
+PLACE_MAX = 63  # bytes of a worker's name, or of a host's
 
 channel: Channel | None = None  # of this process, when it is a slot
 
@@ -78,6 +79,7 @@ class Heritage(NamedTuple):
     only_decorated: bool
     allow_pickle: bool
     service: str
+    worker: str
     parent: int
     home: str
     payload_max: int
@@ -88,7 +90,7 @@ class Heritage(NamedTuple):
         """Take it out of the environment, so that a task's children do not see it."""
         text = {
             name: environ.pop(f"DENIM_SLOT_{name}", "")
-            for name in ("ROLE", "APPS", "FLAGS", "PARENT", "HOME", "PAYLOAD_MAX")
+            for name in ("ROLE", "APPS", "FLAGS", "NAME", "PARENT", "HOME", "PAYLOAD_MAX")
         }
         app_path = environ.pop("DENIM_APP_PATH", "")
         if text["ROLE"] not in ("slot", "zygote"):
@@ -102,6 +104,7 @@ class Heritage(NamedTuple):
             only_decorated="only_decorated" in flags,
             allow_pickle="allow_pickle" in flags,
             service=service[0] if service else "",
+            worker=_clean(text["NAME"], PLACE_MAX),
             parent=int(text["PARENT"]),
             home=text["HOME"],
             payload_max=int(text["PAYLOAD_MAX"] or 0),
@@ -398,7 +401,13 @@ def main() -> None:
         if hasattr(file, "reconfigure"):
             file.reconfigure(line_buffering=True)
 
-    opened = _channel.Channel(heritage.payload_max, not heritage.zygote)
+    make_channel = functools.partial(
+        _channel.Channel,
+        heritage.payload_max,
+        worker=heritage.worker,
+        host=_clean(os.uname().nodename, PLACE_MAX),
+    )
+    opened = make_channel(has_page=not heritage.zygote)
     for app in heritage.apps:
         try:
             importlib.import_module(app)
@@ -412,7 +421,7 @@ def main() -> None:
         _flush()
         if opened.zygote() is None:
             _leave(0)
-        opened = _channel.Channel(heritage.payload_max)
+        opened = make_channel()
         _reseed()
     _serve(opened, catalogue, heritage.allow_pickle)
 
@@ -466,14 +475,10 @@ def _reseed() -> None:
 def _fail(opened: Channel, module: str, error: BaseException) -> NoReturn:
     """The app cannot be run: say so to whoever started the worker, and end."""
     entry = error.__traceback__
-    here = os.path.dirname(__file__) + os.sep
-    ours = (here, "<frozen importlib")
+    folders = (os.path.dirname(__file__), os.path.dirname(importlib.__file__))
+    ours = (*(folder + os.sep for folder in folders), "<frozen importlib")
     while entry is not None and entry.tb_frame.f_code.co_filename.startswith(ours):
-        entry = entry.tb_next
-    if entry is None:  # it happened in importlib: the module is not there
-        entry = error.__traceback__
-    else:
-        error = error.with_traceback(entry)
+        entry = entry.tb_next  # none is left when the module is not there or does not parse
     text = "".join(traceback.format_exception(type(error), error, entry))
     line = traceback.format_exception_only(type(error), error)[-1].strip()
     if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:

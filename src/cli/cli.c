@@ -38,6 +38,27 @@ const dn_verb_t dn_verbs[] = {
      "  --json             As one JSON object, for programs.\n"
      "  --timeout S        Give up after S seconds (5).\n",
      dn_cli_status},
+    {"plan", "[OPTION]...", "Say how many slots a load needs, and what is left.",
+     "The load is what the manager sees now:\n"
+     "  --service NAME     Of this service, and those that share slots with it; else of all.\n"
+     "  --timeout S        Give up after S seconds (5).\n"
+     "\n"
+     "or what you say, and nobody is asked:\n"
+     "  --rate R           Tasks a second.\n"
+     "  --time MS          Mean run time of a task.\n"
+     "  --slots N          The slots that there are.\n"
+     "\n"
+     "  --refuse PERCENT   The share that may be refused (1).\n"
+     "  --worker-slots N   Slots of one more worker (1; live: as the workers have).\n"
+     "  --json             As one JSON object, for programs.\n"
+     "\n"
+     "USED       load / slots\n"
+     "HEADROOM   tasks/s more until all slots are always busy\n"
+     "RATE_MAX   tasks/s of which at most PERCENT are refused\n"
+     "REFUSED    share that finds no slot, if nobody tries again (Erlang B)\n"
+     "WAIT       share that waits, if all try again in turn, as clients do (Erlang C);\n"
+     "           MEAN_WAIT is over all tasks, one in a hundred waits longer than P99_WAIT\n",
+     dn_cli_plan},
     {"protocol", "", "Print the specification of the wire protocol.", "", dn_cli_protocol},
     {"version", "", "Print the versions of denim and of what it stands on.", "", dn_cli_version},
     {NULL, NULL, NULL, NULL, NULL},
@@ -148,6 +169,22 @@ dn_cli_connect (const dn_cli_t *cli, int *code)
     dn_address_parse (&parsed, address ? address : "", DN_TO_CONNECT, why, sizeof why);
     *code = dn_cli_fail (DN_EXIT_USE, "%s", why);
     return NULL;
+}
+
+json_t *
+dn_cli_get_status (denim_client_t *client, int64_t timeout_ms, int *code)
+{
+    int         error;
+    json_t     *status = denim_client_ask (client, "status", NULL, timeout_ms, &error);
+    const char *address = status ? "" : dn_cli_address (client);
+    if (!status && error == DENIM_ERR_UNAVAILABLE)
+        *code = dn_cli_fail (DN_EXIT_UNAVAILABLE,
+                             "no manager at %s within %g s: start one with `denimd`", address,
+                             (double) timeout_ms / 1000);
+    else if (!status)
+        *code = dn_cli_fail (DN_EXIT_UNAVAILABLE, "the manager at %s does not answer: %s", address,
+                             denim_strerror (error));
+    return status;
 }
 
 const char *

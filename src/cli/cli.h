@@ -41,6 +41,7 @@ extern const dn_verb_t dn_verbs[];
 int dn_cli_call (dn_cli_t *cli, int argc, char **argv);
 int dn_cli_ping (dn_cli_t *cli, int argc, char **argv);
 int dn_cli_status (dn_cli_t *cli, int argc, char **argv);
+int dn_cli_plan (dn_cli_t *cli, int argc, char **argv);
 int dn_cli_protocol (dn_cli_t *cli, int argc, char **argv);
 int dn_cli_version (dn_cli_t *cli, int argc, char **argv);
 
@@ -62,6 +63,9 @@ int64_t dn_cli_seconds (const char *option, const char *text);
 
 /*  A client; NULL when that cannot be, and *code. Owned. */
 denim_client_t *dn_cli_connect (const dn_cli_t *cli, int *code);
+
+/*  What the manager says of itself; NULL when it does not, that was told, and *code. Owned. */
+json_t *dn_cli_get_status (denim_client_t *client, int64_t timeout_ms, int *code);
 
 /*  The manager's address, for sentences; borrowed until the next call. */
 const char *dn_cli_address (denim_client_t *client);

@@ -148,22 +148,15 @@ print_counters (json_t *counters)
 static int
 show (denim_client_t *client, int64_t timeout_ms, bool as_json)
 {
-    int         error;
-    json_t     *status = denim_client_ask (client, "status", NULL, timeout_ms, &error);
-    const char *address = dn_cli_address (client);
-    if (!status && error == DENIM_ERR_UNAVAILABLE)
-        return dn_cli_fail (DN_EXIT_UNAVAILABLE,
-                            "no manager at %s within %g s: start one with "
-                            "`denimd`",
-                            address, (double) timeout_ms / 1000);
+    int     code;
+    json_t *status = dn_cli_get_status (client, timeout_ms, &code);
     if (!status)
-        return dn_cli_fail (DN_EXIT_UNAVAILABLE, "the manager at %s does not answer: %s", address,
-                            denim_strerror (error));
+        return code;
     if (as_json) {
-        json_dumpf (status, stdout, JSON_INDENT (2));
+        json_dumpf (status, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6));
         putchar ('\n');
     } else {
-        print_head (status, address);
+        print_head (status, dn_cli_address (client));
         print_workers (json_object_get (status, "workers"));
         print_services (json_object_get (status, "services"));
         print_counters (json_object_get (status, "counters"));

@@ -7,8 +7,11 @@
 
 #include "base/check.h"
 
+#define SUBMIT_BYTES_MAX                                                                           \
+    600 /* of its header: a newer version may append to it, RUN has this room */
+
 /*  Milliseconds after which another try is worth it: the time in which as many places come free as
- *  this client holds tasks, one at least. */
+ *  clients wait and this one holds tasks. */
 static uint32_t
 retry_after_ms (const dn_manager_t *self, uint32_t service, uint32_t held)
 {
@@ -17,7 +20,8 @@ retry_after_ms (const dn_manager_t *self, uint32_t service, uint32_t held)
     if (mean_us <= 0)
         return DN_RETRY_UNKNOWN_MS < retry_max_ms ? DN_RETRY_UNKNOWN_MS : retry_max_ms;
     double slots = self->slots ? self->slots : 1;
-    double after_ms = mean_us * (held + 1.0) / slots / 1000;
+    double before = (double) dn_waiters_of (self->waiters, service) + held + 1;
+    double after_ms = mean_us * before / slots / 1000;
     if (after_ms < 1)
         return 1;
     return after_ms < retry_max_ms ? (uint32_t) after_ms : retry_max_ms;
@@ -43,35 +47,48 @@ reject (dn_manager_t *self, dn_link_t link, const dn_submit_t *submit, denim_rea
     }
 }
 
+/*  Is who is refused so granted a place when there is one? For the rest there is a timer. */
+static bool
+is_waited_for (denim_reason_t reason)
+{
+    return reason == DENIM_REASON_BUSY || reason == DENIM_REASON_STANDBY ||
+           reason == DENIM_REASON_NO_WORKER;
+}
+
 void
 dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *task,
                    denim_reason_t reason, dn_effects_t *fx)
 {
-    if (!client || !client->link)
+    if (!client)
+        return;
+    if (is_waited_for (reason))
+        dn_manager_wait (self, client, task->service, task->priority, 1, task->ticket);
+    if (!client->link)
         return;
     dn_submit_t submit = {.seq = task->seq, .attempt = task->attempt, .try_no = task->try_no};
     reject (self, client->link, &submit, reason, retry_after_ms (self, task->service, 0), fx);
 }
 
-/*  The worker that takes a task of this service, or NULL; *reason then says why. */
+/*  The worker that takes a task of this service which has no grant, or NULL; *reason then says
+ *  why. */
 static dn_peer_t *
-choose (const dn_manager_t *self, uint32_t service, denim_reason_t *reason)
+choose (const dn_manager_t *self, const dn_peer_t *client, uint32_t service, denim_reason_t *reason)
 {
     double         mean_us = dn_services_mean_us (self->services, service);
+    bool           waiters = dn_waiters_count (self->waiters) > 0;
     dn_peer_t     *best = NULL;
     dn_candidate_t best_place = {0};
     bool           somebody = false;
     uint32_t       number = 0, found;
     while ((found = dn_services_next_worker (self->services, service, &number)) !=
            DN_SERVICE_NONE) {
-        dn_peer_t *worker = dn_peers_worker (self->peers, found);
-        if (!dn_manager_ready (self, worker))
-            continue;
-        somebody = true;
+        dn_peer_t              *worker = dn_peers_worker (self->peers, found);
         const dn_worker_part_t *part = &worker->u.worker;
-        dn_candidate_t          place = {part->slots, part->standby, worker->tasks_count};
-        if (part->refused || !dn_place_room (&place, mean_us) ||
-            (best && !dn_place_better (&place, &best_place)))
+        dn_candidate_t          place = {part->slots, part->standby, part->placed + part->reserved};
+        somebody = somebody || dn_manager_ready (self, worker);
+        if (!dn_manager_room (self, worker, mean_us) ||
+            (best && !dn_place_better (&place, &best_place)) ||
+            (waiters && dn_manager_contended (self, client, worker)))
             continue;
         best = worker;
         best_place = place;
@@ -89,6 +106,8 @@ attach (dn_manager_t *self, const dn_submit_t *submit, dn_task_t *task, dn_effec
         dn_manager_known (self, task, submit->try_no, fx);
     else if (task->state == DN_TASK_LOST)
         dn_manager_lose (self, task, task->reason, fx);
+    else
+        dn_manager_ask_again (self, task, fx);
 }
 
 static bool
@@ -105,7 +124,8 @@ static denim_reason_t
 refusal (const dn_manager_t *self, const dn_manager_event_t *in, const dn_peer_t *client,
          uint32_t service)
 {
-    if (in->payload_bytes > self->config.payload_max)
+    if (in->payload_bytes > self->config.payload_max || in->header.len == 0 ||
+        in->header.len > SUBMIT_BYTES_MAX)
         return DENIM_REASON_TOO_LARGE;
     if (self->draining)
         return DENIM_REASON_DRAINING;
@@ -120,7 +140,7 @@ refusal (const dn_manager_t *self, const dn_manager_event_t *in, const dn_peer_t
 
 static void
 place (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *client, dn_peer_t *worker,
-       uint32_t service, dn_effects_t *fx)
+       uint32_t service, uint64_t ticket, dn_effects_t *fx)
 {
     const dn_submit_t *submit = &in->msg->u.submit;
     dn_task_t *task = dn_tasks_place (self->tasks, client, worker, &client->session, submit->seq,
@@ -128,6 +148,8 @@ place (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *client, dn_p
     dn_check (task != NULL);
     task->try_no = submit->try_no;
     task->service = service;
+    task->priority = submit->priority;
+    task->ticket = ticket;
     task->finish = submit->flags & 2;
     self->places++;
     self->counters.placed++;
@@ -143,31 +165,57 @@ place (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *client, dn_p
         dn_manager_known (self, task, submit->try_no, fx);
 }
 
+/*  An attempt more is the end of the one before. */
+static void
+settle_before (dn_manager_t *self, const dn_peer_t *client, const dn_submit_t *submit,
+               dn_effects_t *fx)
+{
+    uint16_t   attempt = (uint16_t) (submit->attempt - 1);
+    dn_task_t *before =
+        attempt ? dn_tasks_find (self->tasks, &client->session, submit->seq, attempt) : NULL;
+    if (before)
+        dn_manager_settle (self, before, fx);
+}
+
+/*  The place that a grant has reserved; any other if its worker is not there any more. */
+static dn_peer_t *
+granted_place (const dn_manager_t *self, const dn_peer_t *client, const dn_turn_taken_t *turn,
+               uint32_t service, denim_reason_t *reason)
+{
+    dn_peer_t *worker = dn_peers_get (self->peers, turn->worker);
+    if (worker && dn_manager_room (self, worker, dn_services_mean_us (self->services, service)))
+        return worker;
+    return choose (self, client, service, reason);
+}
+
 void
 dn_manager_on_submit (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *from,
                       dn_effects_t *fx)
 {
     const dn_submit_t *submit = &in->msg->u.submit;
+    dn_turn_taken_t    turn = {0};
     self->counters.submitted++;
-    dn_task_t *before = submit->attempt > 1
-                            ? dn_tasks_find (self->tasks, &from->session, submit->seq,
-                                             (uint16_t) (submit->attempt - 1))
-                            : NULL;
-    if (before)
-        dn_manager_settle (self, before);
+    settle_before (self, from, submit, fx);
+    uint32_t   service = dn_services_find (self->services, submit->service);
+    bool       granted = dn_manager_take_turn (self, from, submit, service, &turn);
     dn_task_t *task = dn_tasks_find (self->tasks, &from->session, submit->seq, submit->attempt);
     if (task) {
         attach (self, submit, task, fx);
         return;
     }
-
-    uint32_t service = dn_services_find (self->services, submit->service);
     if (service != DN_SERVICE_NONE && submit->try_no <= 1)
         dn_services_get (self->services, service)->arrivals++;
     denim_reason_t reason = refusal (self, in, from, service);
-    dn_peer_t     *worker = reason ? NULL : choose (self, service, &reason);
-    if (worker)
-        place (self, in, from, worker, service, fx);
-    else
-        reject (self, in->link, submit, reason, retry_after_ms (self, service, submit->held), fx);
+    dn_peer_t     *worker = NULL;
+    if (!reason)
+        worker = granted ? granted_place (self, from, &turn, service, &reason)
+                         : choose (self, from, service, &reason);
+    uint64_t ticket = granted ? turn.ticket : worker ? dn_waiters_ticket (self->waiters) : 0;
+    if (worker) {
+        place (self, in, from, worker, service, ticket, fx);
+        return;
+    }
+    reject (self, in->link, submit, reason, retry_after_ms (self, service, submit->held), fx);
+    if (is_waited_for (reason))
+        dn_manager_wait (self, from, service, submit->priority, submit->held + 1, ticket);
 }

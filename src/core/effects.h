@@ -19,13 +19,15 @@
 typedef uint64_t dn_handle_t;
 #define DN_NONE ((dn_handle_t) 0)
 
+#define DN_PRIORITIES 3 /* of tasks: 0 high, 1 normal, 2 low */
+
 #define DN_NEVER INT64_MAX /* a point in time that does not come */
 
 /*  Which connection: the shell's name for it, 0 is none. */
 typedef uint64_t dn_link_t;
 
-#define DN_EFFECTS_MAX     1024         /* rows; a core stops and asks for another tick when full */
-#define DN_EFFECTS_SCRATCH (512 * 1024) /* bytes for lists inside messages of one turn */
+#define DN_EFFECTS_MAX     1024 /* rows; a core stops and asks for another tick when full */
+#define DN_EFFECTS_SCRATCH (1024 * 1024) /* bytes for lists inside messages of one turn */
 
 /*  X (NAME, what the shell does). `to` is a link for the manager; the fleet has one manager and
  *  many slots, the session one manager. */

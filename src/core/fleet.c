@@ -27,16 +27,20 @@ dn_fleet_new (const dn_fleet_config_t *config)
     self->holds = dn_holds_new (config->seed);
     self->slots = dn_slots_new (config->slots);
     self->services = dn_services_new (SERVICES_MAX, 1, config->seed);
+    self->rosters = dn_rosters_new (DN_ROSTERS_TOLD);
+    self->forgotten = dn_crowd_new (DN_FORGOTTEN_MAX, config->seed);
     self->random = config->seed;
     self->due_ms = DN_NEVER;
     self->deadline_ms = DN_NEVER;
     self->heartbeat_ms = DN_HEARTBEAT_MS;
     self->standby_ms = DN_STANDBY_MS;
     self->payload_max = PAYLOAD_MAX;
+    self->alone_ms = DN_NEVER;
+    self->told_ms = INT64_MIN;
     self->drain_ms = DN_NEVER;
     self->leave_ms = DN_NEVER;
     self->by_exec = !config->preload;
-    if (!self->holds || !self->slots || !self->services)
+    if (!self->holds || !self->slots || !self->services || !self->rosters || !self->forgotten)
         dn_fleet_destroy (&self);
     return self;
 }
@@ -50,6 +54,8 @@ dn_fleet_destroy (dn_fleet_t **self_p)
     dn_holds_destroy (&self->holds);
     dn_slots_destroy (&self->slots);
     dn_services_destroy (&self->services);
+    dn_rosters_destroy (&self->rosters);
+    dn_crowd_destroy (&self->forgotten);
     free (self);
     *self_p = NULL;
 }
@@ -81,7 +87,7 @@ static const struct {
     [DN_MSG_SETTLED] = {dn_fleet_on_settled, true},
     [DN_MSG_FORGET] = {dn_fleet_on_forget, true},
     [DN_MSG_DRAIN] = {dn_fleet_on_drain, true},
-    [DN_MSG_RESEND] = {dn_fleet_on_resend, false},
+    [DN_MSG_RESEND] = {dn_fleet_on_resend, true},
     [DN_MSG_ASK] = {dn_fleet_on_ask, false},
     [DN_MSG_RUN] = {dn_fleet_on_run, false},
     [DN_MSG_MORE] = {NULL, false}, /* streamed results: no task makes any yet */

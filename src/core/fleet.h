@@ -28,7 +28,7 @@
     0x7fffff00                 /* tasks of one process: it is replaced; signals carry 31 bits */
 #define DN_TAKE_BACK_MS   3    /* run of a task after which those behind it are taken back */
 #define DN_PLACES_MAX     6000 /* slots and standby together: more standby is not announced */
-#define DN_OUTBOX_TASKS   2000 /* answers that wait for the manager: no task is taken */
+#define DN_FORGOTTEN_MAX  1000 /* clients that it was told to forget; the oldest goes */
 #define DN_BARREN_MS      1000 /* a process that ended sooner, with nothing answered, was barren */
 #define DN_BARREN_FREE    3    /* barren ones in a row that are replaced at once */
 #define DN_BACKOFF_MS     100  /* wait after that, doubled each time … */
@@ -57,7 +57,7 @@ typedef struct {
     int64_t      grace_ms;      /* from a soft cancel, from SIGTERM, to the kill */
     uint64_t     rss_max;       /* bytes; 0: no limit */
     uint32_t     recycle_tasks; /* 0: never */
-    uint64_t     outbox_bytes;  /* of answers that wait for the manager: no task is taken */
+    uint64_t     outbox_bytes;  /* of answers that are kept: beyond them no task is taken */
 } dn_fleet_config_t;
 
 /*  How a process ended. */
@@ -91,7 +91,7 @@ bool dn_fleet_wants_writable (const dn_fleet_t *self);
 void dn_fleet_writable (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
 
 /*  Right after a SEND, RELAY or RELAY_KEPT was performed: it went (only if it has a handle), or the
- *  socket did not take it. What was in hand still is. */
+ *  socket did not take it. */
 void dn_fleet_sent (dn_fleet_t *self, dn_handle_t handle, dn_effects_t *fx);
 void dn_fleet_refused (dn_fleet_t *self, const dn_effect_t *effect, dn_effects_t *fx);
 

@@ -109,12 +109,12 @@ lose_running (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 static void
 begin_leaving (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
-    uint32_t dropped = dn_holds_count (self->holds, DN_HOLD_OUTBOX);
+    uint32_t dropped = dn_holds_ended (self->holds);
 
     if (dropped) {
         dn_effect_t *row = dn_fx_log (fx, DN_FX_WARN, "answers_dropped", NULL);
         row->number = dropped;
-        row->text = "the manager could not be told in time";
+        row->text = "nobody has acknowledged them in time";
     }
     if (dn_fleet_may_send (self)) {
         dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_BYE);
@@ -156,7 +156,7 @@ leave (dn_fleet_t *self, dn_effects_t *fx)
 static void
 drain (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
-    uint32_t held = dn_holds_all (self->holds) - dn_holds_count (self->holds, DN_HOLD_OUTBOX);
+    uint32_t held = dn_holds_all (self->holds) - dn_holds_ended (self->holds);
 
     give_back (self, now_ms, fx);
     if (self->hurry)
@@ -168,7 +168,7 @@ drain (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
             dn_fleet_alarm (self, self->hurry ? now_ms : self->drain_ms);
         return;
     }
-    bool answers = dn_holds_count (self->holds, DN_HOLD_OUTBOX) > 0;
+    bool answers = dn_holds_ended (self->holds) > 0;
     if (answers && !self->hurry && now_ms < self->drain_ms + DN_LEAVE_MS)
         dn_fleet_alarm (self, self->drain_ms + DN_LEAVE_MS);
     else

@@ -12,6 +12,9 @@
 
 #define EXIT_UNAVAILABLE      69
 #define ROW_SERVICE_BYTES_MAX 128 /* a name and its length */
+#define ROW_SESSION_BYTES     16
+#define ALONE_BEATS           3 /* heartbeats without a manager until it is said */
+#define ALONE_EVERY_MS        60000
 #define SERVICES_TEXT_MAX     200 /* of the names in the log */
 
 /*  splitmix64 (public domain). */
@@ -35,9 +38,31 @@ renew_silence (dn_fleet_t *self, int64_t now_ms)
     dn_fleet_alarm (self, now_ms + self->silence_ms);
 }
 
+/*  The worker offers itself to a manager and none answers: say so, now and then. */
+static void
+say_alone (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
+{
+    if (self->alone_ms == DN_NEVER || self->stay != DN_STAY_WORKING)
+        return;
+    int64_t next_ms = self->told_ms < self->alone_ms
+                          ? self->alone_ms + ALONE_BEATS * self->heartbeat_ms
+                          : self->told_ms + ALONE_EVERY_MS;
+    if (now_ms < next_ms) {
+        dn_fleet_alarm (self, next_ms);
+        return;
+    }
+    self->told_ms = now_ms;
+    dn_effect_t *row = dn_fx_log (fx, DN_FX_WARN, "manager_unreachable", NULL);
+    row->ms = now_ms - self->alone_ms;
+    row->number = dn_holds_all (self->holds);
+    row->text = "no manager answers; tasks that run go on, answers are kept";
+}
+
 static void
 make_fresh (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
+    if (self->alone_ms == DN_NEVER)
+        self->alone_ms = now_ms;
     dn_fx_add (fx, DN_FX_FRESH);
     self->link = DN_LINK_CONNECTING;
     self->blocked = false;
@@ -129,6 +154,28 @@ send_offer (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 
 /*  ---- HELLO ---- */
 
+static dn_list_t
+list_rosters (dn_fleet_t *self, dn_effects_t *fx)
+{
+    dn_rows_t rows =
+        dn_fx_rows (fx, (size_t) dn_rosters_rows (self->rosters) * DN_ROSTER_ROW_BYTES);
+    dn_rosters_tell (self->rosters, &rows);
+    return dn_fx_list (fx, &rows);
+}
+
+static dn_list_t
+list_forgotten (dn_fleet_t *self, dn_effects_t *fx)
+{
+    uint32_t  count = dn_crowd_count (self->forgotten);
+    dn_rows_t rows = dn_fx_rows (fx, (size_t) count * ROW_SESSION_BYTES);
+
+    for (uint32_t i = 0; i < count; i++) {
+        dn_row_session_t row = {*dn_crowd_at (self->forgotten, i)};
+        dn_check (dn_rows_put (&rows, DN_ROW_SESSION, &row) == 0);
+    }
+    return dn_fx_list (fx, &rows);
+}
+
 static void
 send_hello (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
@@ -151,6 +198,9 @@ send_hello (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
     dn_rows_t rows = dn_fx_rows (fx, (size_t) dn_holds_all (self->holds) * DN_HELD_ROW_BYTES);
     dn_holds_inventory (self->holds, &rows);
     hello->inventory = dn_fx_list (fx, &rows);
+    dn_holds_told (self->holds);
+    hello->rosters = list_rosters (self, fx);
+    hello->forgotten = list_forgotten (self, fx);
 
     self->link = DN_LINK_GREETING;
     self->offer_changed = false;
@@ -207,6 +257,9 @@ dn_fleet_on_welcome (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_e
     self->standby_ms = welcome->standby_ms ? welcome->standby_ms : DN_STANDBY_MS;
     self->payload_max = welcome->payload_max ? welcome->payload_max : self->payload_max;
     self->link = DN_LINK_WELCOMED;
+    self->alone_ms = DN_NEVER;
+    self->told_ms = INT64_MIN;
+    dn_rosters_learn (self->rosters, welcome->epoch, welcome->roster_version, welcome->roster);
     renew_silence (self, now_ms);
     dn_fleet_alarm (self, now_ms + 1); /* what stood by too long meanwhile */
 
@@ -234,6 +287,9 @@ send_held (dn_fleet_t *self, uint64_t mark, dn_effects_t *fx)
     dn_rows_t    rows = dn_fx_rows (fx, DN_HELD_ROWS_MAX * DN_HELD_ROW_BYTES);
 
     held->mark = mark;
+    dn_places_t places = dn_fleet_places (self);
+    held->slots = places.slots;
+    held->standby = places.standby;
     held->restarts = self->restarts;
     held->rss_bytes = total_rss (self);
     dn_holds_held (self->holds, held, &rows);
@@ -245,8 +301,12 @@ dn_fleet_on_beat (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effe
 {
     if (self->link != DN_LINK_WELCOMED || msg->u.beat.epoch != self->epoch)
         send_hello (self, now_ms, fx);
-    else
-        send_held (self, msg->u.beat.mark, fx);
+    else {
+        const dn_beat_t *beat = &msg->u.beat;
+        if (beat->roster_version)
+            dn_rosters_learn (self->rosters, beat->epoch, beat->roster_version, beat->roster);
+        send_held (self, beat->mark, fx);
+    }
 }
 
 void
@@ -318,6 +378,7 @@ void
 dn_fleet_tick_link (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
     forgive_gap (self, now_ms);
+    say_alone (self, now_ms, fx);
     if (self->link >= DN_LINK_GREETING) {
         if (now_ms - self->heard_ms >= self->silence_ms)
             lose_manager (self, now_ms, now_ms - self->heard_ms, fx);
@@ -339,18 +400,11 @@ dn_fleet_sent (dn_fleet_t *self, dn_handle_t handle, dn_effects_t *fx)
 {
     dn_hold_t *hold = dn_holds_get (self->holds, handle);
 
+    (void) fx;
     if (!hold || hold->state != DN_HOLD_OUTBOX)
         return;
-    if (hold->kept) {
-        dn_effect_t *row = dn_fx_add (fx, DN_FX_DROP);
-        row->handle = handle;
-    }
-    dn_holds_remove (self->holds, hold);
-    dn_fleet_one_less (self);
-    if (self->outbox_full && !dn_fleet_outbox_full (self)) {
-        self->outbox_full = false;
-        dn_fleet_offer (self);
-    }
+    hold->sending = false;
+    dn_holds_move (self->holds, hold, DN_HOLD_KEPT, NULL, false);
 }
 
 /*  What has no handle is lost, and nobody misses it: REFUSE, OFFER and HELD are made good by the
@@ -360,14 +414,12 @@ dn_fleet_refused (dn_fleet_t *self, const dn_effect_t *effect, dn_effects_t *fx)
 {
     dn_hold_t *hold = dn_holds_get (self->holds, effect->handle);
 
+    (void) fx;
     self->blocked = true;
     if (effect->kind == DN_FX_SEND && effect->msg.kind == DN_MSG_WORKER_HELLO)
         self->link = DN_LINK_CONNECTING;
     if (effect->kind == DN_FX_SEND && effect->msg.kind == DN_MSG_OFFER)
         dn_fleet_offer (self);
-    if (!hold || hold->state != DN_HOLD_OUTBOX)
-        return;
-    hold->sending = false;
-    if (effect->kind == DN_FX_RELAY)
-        dn_fleet_keep_answer (self, hold, fx);
+    if (hold && hold->state == DN_HOLD_OUTBOX)
+        hold->sending = false;
 }

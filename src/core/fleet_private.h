@@ -9,7 +9,9 @@
 #ifndef DN_FLEET_PRIVATE_H
 #define DN_FLEET_PRIVATE_H
 
+#include "core/crowd.h"
 #include "core/fleet.h"
+#include "core/rosters.h"
 #include "core/services.h"
 #include "denim.h"
 
@@ -35,7 +37,9 @@ struct dn_fleet {
     dn_fleet_config_t config;
     dn_holds_t       *holds;
     dn_slots_t       *slots;
-    dn_services_t    *services; /* what it offers, and how long the tasks of each take */
+    dn_services_t    *services;  /* what it offers, and how long the tasks of each take */
+    dn_rosters_t     *rosters;   /* who the workers were, for the managers after this one */
+    dn_crowd_t       *forgotten; /* clients that it was told to forget, likewise */
     uint64_t          random;
     int64_t           due_ms;      /* the next tick: never later than what it is for */
     int64_t           deadline_ms; /* the same, for the deadlines of tasks */
@@ -48,6 +52,8 @@ struct dn_fleet {
     bool            welcomed;    /* once at least */
     uint64_t        epoch;
     int64_t         heard_ms;   /* the last frame */
+    int64_t         alone_ms;   /* since when there is no manager; DN_NEVER: there is one */
+    int64_t         told_ms;    /* when that was logged last */
     int64_t         silence_ms; /* length after which the manager is gone; random in a range */
     int64_t         heartbeat_ms;
     int64_t         standby_ms;
@@ -147,9 +153,6 @@ void dn_fleet_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx);
 /*  This task ends without an answer of a slot. It has left its channel. */
 void dn_fleet_end (dn_fleet_t *self, dn_hold_t *hold, const dn_hold_end_t *end, dn_effects_t *fx);
 
-/*  Keep that answer, in hand, until it can be sent. */
-void dn_fleet_keep_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx);
-
 /*  Nothing of it ran, and it leaves for this reason. It has left its channel. */
 void dn_fleet_refuse (dn_fleet_t *self, dn_hold_t *hold, denim_reason_t reason, dn_effects_t *fx);
 
@@ -162,8 +165,6 @@ void dn_fleet_flush (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
 
 /*  Standby that has lasted too long, deadlines, tasks of clients that are gone. */
 void dn_fleet_tick_tasks (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
-
-bool dn_fleet_outbox_full (const dn_fleet_t *self);
 
 /*  ---- fleet_life.c ---- */
 

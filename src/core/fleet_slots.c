@@ -234,8 +234,12 @@ dn_fleet_taken_back (dn_fleet_t *self, int64_t now_ms, uint32_t number, uint32_t
 {
     dn_slot_t *slot = dn_slots_get (self->slots, number);
 
-    dn_check (slot && slot->taking_back && started <= slot->sent);
+    dn_check (slot && slot->taking_back);
     slot->taking_back = false;
+    if (started > slot->sent) { /* the page is the slot's to write */
+        started = slot->sent;
+        dn_fleet_slot_garbled (self, now_ms, number, fx);
+    }
     uint32_t before = slot->count;
     dn_fleet_return_unstarted (self, now_ms, slot, started, fx);
     if (slot->count)

@@ -16,6 +16,7 @@
 #define NO_EXIT_CODE 255
 
 enum { RESULT_STARTED = 1, RESULT_OOM = 2 };
+enum { SUBMIT_FINISH = 2 };
 
 /*  ---- leaving ---- */
 
@@ -29,12 +30,15 @@ drop_kept (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
     hold->kept = false;
 }
 
+static void note_room (dn_fleet_t *self);
+
 static void
 let_go (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
 {
     drop_kept (self, hold, fx);
     dn_holds_remove (self->holds, hold);
     dn_fleet_one_less (self);
+    note_room (self);
 }
 
 /*  `handle`: of a task that was held; its place counts as free by now. */
@@ -52,6 +56,7 @@ send_refuse (dn_fleet_t *self, const dn_session_t *session, uint64_t seq, uint16
     refuse->seq = seq;
     refuse->attempt = attempt;
     refuse->reason = reason;
+    refuse->held = handle != DN_NONE;
     refuse->slots_free = places.slots_free;
     refuse->standby_free = places.standby_free;
 }
@@ -130,7 +135,7 @@ send_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
     dn_handle_t handle = dn_holds_handle (self->holds, hold);
 
     hold->sending = true;
-    if (hold->made && hold->end.outcome == DENIM_REJECTED)
+    if (dn_hold_refused (hold))
         send_refuse (self, &hold->session, hold->seq, hold->attempt, hold->end.reason, handle, fx);
     else if (hold->made)
         send_result (self, hold, fx);
@@ -140,27 +145,62 @@ send_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
     }
 }
 
-bool
-dn_fleet_outbox_full (const dn_fleet_t *self)
+/*  Answers that may be kept: the rows that are no places. */
+static uint32_t
+answers_max (const dn_fleet_t *self)
 {
-    return dn_holds_count (self->holds, DN_HOLD_OUTBOX) >= DN_OUTBOX_TASKS ||
-           dn_holds_answer_bytes (self->holds) >= self->config.outbox_bytes;
+    return DN_HOLDS_MAX - self->config.slots - self->config.standby;
+}
+
+/*  Are there more than `part` quarters of the answers that may be kept, or of their bytes? */
+static bool
+answers_above (uint32_t count, uint64_t bytes, const dn_fleet_t *self, unsigned part)
+{
+    return count >= (uint64_t) answers_max (self) * part / 4 ||
+           bytes >= self->config.outbox_bytes / 4 * part;
 }
 
 static void
 note_full (dn_fleet_t *self, dn_effects_t *fx)
 {
-    if (self->outbox_full || !dn_fleet_outbox_full (self))
+    uint32_t count = dn_holds_ended (self->holds);
+    uint64_t bytes = dn_holds_answer_bytes (self->holds);
+
+    if (self->outbox_full || !answers_above (count, bytes, self, 4))
         return;
     self->outbox_full = true;
     dn_effect_t *row = dn_fx_log (fx, DN_FX_WARN, "outbox_full", NULL);
-    row->number = dn_holds_answer_bytes (self->holds);
-    row->text = "answers wait for the manager; no task is taken until they are sent";
+    row->number = bytes;
+    row->text = "answers are kept for clients that have not acknowledged them; no task is taken";
     dn_fleet_offer (self);
 }
 
-void
-dn_fleet_keep_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
+/*  There are less of them: with some to spare, places are offered again. */
+static void
+note_room (dn_fleet_t *self)
+{
+    if (!self->outbox_full ||
+        answers_above (dn_holds_ended (self->holds), dn_holds_answer_bytes (self->holds), self, 3))
+        return;
+    self->outbox_full = false;
+    dn_fleet_offer (self);
+}
+
+/*  A client that leaves its answers with us must not use up what others need: once half of it all
+ *  is used, no client has more than a quarter. */
+static bool
+over_share (const dn_fleet_t *self, const dn_session_t *client)
+{
+    uint64_t bytes = dn_holds_answer_bytes (self->holds);
+
+    if (!answers_above (dn_holds_ended (self->holds), bytes, self, 2))
+        return false;
+    uint32_t count = dn_holds_answers_of (self->holds, client, &bytes);
+    return answers_above (count, bytes, self, 1);
+}
+
+static void
+keep_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
 {
     dn_effect_t *row = dn_fx_add (fx, DN_FX_KEEP);
 
@@ -186,13 +226,9 @@ dn_fleet_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
         return;
     }
     dn_holds_move (self->holds, hold, DN_HOLD_OUTBOX, NULL, false);
-    if (!dn_fleet_may_send (self)) {
-        dn_fleet_keep_answer (self, hold, fx);
-        return;
-    }
-    dn_effect_t *row = dn_fx_add (fx, DN_FX_RELAY);
-    row->handle = dn_holds_handle (self->holds, hold);
-    hold->sending = true;
+    keep_answer (self, hold, fx);
+    if (dn_fleet_may_send (self))
+        send_answer (self, hold, fx);
 }
 
 static void
@@ -219,8 +255,7 @@ end_with (dn_fleet_t *self, dn_hold_t *hold, const dn_hold_end_t *end, dn_effect
     dn_holds_move (self->holds, hold, DN_HOLD_OUTBOX, NULL, false);
     if (dn_fleet_may_send (self))
         send_answer (self, hold, fx);
-    else
-        note_full (self, fx);
+    note_full (self, fx);
 }
 
 void
@@ -274,7 +309,7 @@ end_unstarted (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_effects_t *
 {
     dn_hold_end_t end = {.exit_code = NO_EXIT_CODE};
 
-    if (hold->forgotten)
+    if (hold->forgotten && !hold->finish)
         let_go (self, hold, fx);
     else if (hold->cancel || hold->deadline_ms <= now_ms) {
         end.outcome = hold->cancel ? DENIM_CANCELLED : DENIM_DEADLINE;
@@ -322,6 +357,7 @@ take_task (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, const dn_submit_t 
     hold->soft_limit_ms = limit_or (submit->soft_limit_ms, self->config.soft_limit_ms);
     hold->hard_limit_ms = limit_or (submit->hard_limit_ms, self->config.hard_limit_ms);
     hold->kill_ms = DN_NEVER;
+    hold->finish = submit->flags & SUBMIT_FINISH;
     if (submit->deadline_ms)
         dn_fleet_alarm_deadline (self, hold->deadline_ms);
 
@@ -332,20 +368,24 @@ take_task (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, const dn_submit_t 
     dn_fleet_dispatch (self, now_ms, fx);
 }
 
-/*  The same task once more: order within a link is the memory against duplicates, so it can only be
- *  one whose answer did not arrive. */
+/*  Its answer is wanted once more; what is in the outbox goes anyway. */
 static void
-run_again (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
+send_again (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
 {
-    if (hold->state == DN_HOLD_OUTBOX && !hold->sending && dn_fleet_may_send (self))
+    if (hold->state != DN_HOLD_KEPT)
+        return;
+    dn_holds_move (self->holds, hold, DN_HOLD_OUTBOX, NULL, false);
+    if (dn_fleet_may_send (self))
         send_answer (self, hold, fx);
 }
 
 static denim_reason_t
-reason_to_refuse (const dn_fleet_t *self)
+reason_to_refuse (const dn_fleet_t *self, const dn_session_t *client)
 {
     if (self->stay != DN_STAY_WORKING)
         return DENIM_REASON_DRAINING;
+    if (over_share (self, client))
+        return DENIM_REASON_OVER_SHARE;
     dn_places_t places = dn_fleet_places (self);
     return places.slots_free + places.standby_free > 0 ? DENIM_REASON_NONE : DENIM_REASON_BUSY;
 }
@@ -364,11 +404,15 @@ dn_fleet_on_run (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effec
     }
     const dn_submit_t *submit = &inner.u.submit;
     dn_hold_t         *hold = dn_holds_find (self->holds, &run->session, submit->seq, run->attempt);
-    if (hold) {
-        run_again (self, hold, fx);
+    if (hold && hold->state == DN_HOLD_KEPT && dn_hold_refused (hold)) {
+        let_go (self, hold, fx); /* nothing of it ran, and the manager has heard so */
+        hold = NULL;
+    }
+    if (hold) { /* order within a link is the memory against duplicates: its answer was lost */
+        send_again (self, hold, fx);
         return;
     }
-    denim_reason_t reason = reason_to_refuse (self);
+    denim_reason_t reason = reason_to_refuse (self, &run->session);
     if (!reason)
         hold = dn_holds_add (self->holds, &run->session, submit->seq, run->attempt);
     if (hold)
@@ -387,7 +431,7 @@ dn_fleet_on_cancel (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_ef
     const dn_cancel_t *cancel = &msg->u.cancel;
     dn_hold_t *hold = dn_holds_find (self->holds, &cancel->session, cancel->seq, cancel->attempt);
 
-    if (!hold || hold->cancel >= cancel->how || hold->state == DN_HOLD_OUTBOX)
+    if (!hold || hold->cancel >= cancel->how || dn_hold_ended (hold))
         return;
     hold->cancel = cancel->how;
     if (hold->state == DN_HOLD_STANDBY)
@@ -398,15 +442,28 @@ dn_fleet_on_cancel (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_ef
         dn_fleet_take_back (dn_slots_get (self->slots, hold->slot), hold->slot, fx);
 }
 
+/*  A task that has not ended and is settled all the same is not wanted any more. */
+static void
+settle (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
+{
+    if (hold->state == DN_HOLD_CHANNEL)
+        hold->forgotten = true;
+    else
+        let_go (self, hold, fx);
+}
+
 void
 dn_fleet_on_settled (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx)
 {
-    const dn_settled_t *key = &msg->u.settled;
-    dn_hold_t          *hold = dn_holds_find (self->holds, &key->session, key->seq, key->attempt);
+    dn_list_t    tasks = msg->u.settled.tasks;
+    dn_row_key_t key;
 
     (void) now_ms;
-    if (hold && hold->state == DN_HOLD_OUTBOX)
-        let_go (self, hold, fx);
+    while (dn_effects_room (fx, DN_ROWS_SPARE) && dn_list_next (&tasks, DN_ROW_KEY, &key)) {
+        dn_hold_t *hold = dn_holds_find (self->holds, &key.session, key.seq, key.attempt);
+        if (hold)
+            settle (self, hold, fx);
+    }
 }
 
 void
@@ -417,7 +474,15 @@ dn_fleet_on_resend (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_ef
 
     (void) now_ms;
     if (hold)
-        run_again (self, hold, fx);
+        send_again (self, hold, fx);
+}
+
+/*  Is it for nobody, and not running? */
+static bool
+is_void (const dn_hold_t *hold)
+{
+    return hold->forgotten && hold->state != DN_HOLD_CHANNEL &&
+           !(hold->finish && hold->state == DN_HOLD_STANDBY);
 }
 
 /*  What waits or has ended is let go of, what runs goes on and nobody is told. */
@@ -429,7 +494,7 @@ purge (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 
     self->purging = false;
     while ((hold = dn_holds_next (self->holds, &at))) {
-        if (!hold->forgotten || hold->state == DN_HOLD_CHANNEL)
+        if (!is_void (hold))
             continue;
         if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
             self->purging = true;
@@ -446,6 +511,7 @@ dn_fleet_on_forget (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_ef
     uint32_t   at = 0;
     dn_hold_t *hold;
 
+    dn_crowd_add (self->forgotten, &msg->u.forget.session);
     while ((hold = dn_holds_next (self->holds, &at)))
         if (dn_session_eq (&hold->session, &msg->u.forget.session))
             hold->forgotten = true;
@@ -458,11 +524,12 @@ dn_fleet_on_forget (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_ef
 static void
 expire_standby (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
-    dn_hold_t *hold;
-
     if (!dn_fleet_may_send (self))
         return;
-    while ((hold = TAILQ_FIRST (dn_holds_standby (self->holds)))) {
+    for (dn_hold_t *hold = TAILQ_FIRST (dn_holds_standby (self->holds)), *next; hold; hold = next) {
+        next = TAILQ_NEXT (hold, of_line);
+        if (hold->forgotten)
+            continue; /* it is to be finished, and nobody would submit it again */
         if (hold->arrived_ms + self->standby_ms > now_ms) {
             dn_fleet_alarm (self, hold->arrived_ms + self->standby_ms);
             return;
@@ -496,7 +563,7 @@ pass_deadlines (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
     }
     self->deadline_ms = DN_NEVER;
     while ((hold = dn_holds_next (self->holds, &at))) {
-        if (hold->state == DN_HOLD_OUTBOX || hold->doom.outcome)
+        if (dn_hold_ended (hold) || hold->doom.outcome)
             continue;
         if (hold->deadline_ms > now_ms || !dn_effects_room (fx, DN_ROWS_SPARE))
             dn_fleet_alarm_deadline (self, hold->deadline_ms);

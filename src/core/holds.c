@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { HELD_WAITING, HELD_RUNNING, HELD_FINISHED, HELD_FORGOTTEN };
+enum { HELD_WAITING, HELD_RUNNING, HELD_FINISHED, HELD_FORGOTTEN, HELD_REFUSED };
 
 typedef struct {
     const dn_session_t *session;
@@ -25,7 +25,8 @@ struct dn_holds {
     dn_hold_t     *row;     /* DN_HOLDS_MAX */
     uint32_t      *sorted;  /* DN_HOLDS_MAX: scratch of dn_holds_held */
     dn_hold_line_t standby; /* in the order in which they start */
-    dn_hold_line_t outbox;  /* in the order in which they ended */
+    dn_hold_line_t outbox;  /* in the order in which they ended, or are asked for again */
+    dn_hold_line_t kept;
     uint32_t       count[DN_HOLD_STATES];
     uint64_t       answer_bytes;
     dn_session_t   next_session; /* where the next HELD begins */
@@ -69,6 +70,7 @@ dn_holds_new (uint64_t seed)
     self->sorted = calloc (DN_HOLDS_MAX, sizeof *self->sorted);
     TAILQ_INIT (&self->standby);
     TAILQ_INIT (&self->outbox);
+    TAILQ_INIT (&self->kept);
     if (!self->pool || !self->index || !self->row || !self->sorted)
         dn_holds_destroy (&self);
     return self;
@@ -135,6 +137,44 @@ dn_holds_all (const dn_holds_t *self)
     return dn_pool_used (self->pool);
 }
 
+uint32_t
+dn_holds_ended (const dn_holds_t *self)
+{
+    return self->count[DN_HOLD_OUTBOX] + self->count[DN_HOLD_KEPT];
+}
+
+static uint32_t
+answers_in (const dn_hold_line_t *line, const dn_session_t *client, uint64_t *bytes)
+{
+    uint32_t         count = 0;
+    const dn_hold_t *hold;
+    TAILQ_FOREACH (hold, line, of_line)
+    {
+        if (!dn_session_eq (&hold->session, client))
+            continue;
+        count++;
+        *bytes += hold->answer_bytes;
+    }
+    return count;
+}
+
+uint32_t
+dn_holds_answers_of (const dn_holds_t *self, const dn_session_t *client, uint64_t *bytes)
+{
+    *bytes = 0;
+    return answers_in (&self->outbox, client, bytes) + answers_in (&self->kept, client, bytes);
+}
+
+void
+dn_holds_told (dn_holds_t *self)
+{
+    for (dn_hold_t *hold = TAILQ_FIRST (&self->outbox), *next; hold; hold = next) {
+        next = TAILQ_NEXT (hold, of_line);
+        if (!hold->sending)
+            dn_holds_move (self, hold, DN_HOLD_KEPT, NULL, false);
+    }
+}
+
 uint64_t
 dn_holds_answer_bytes (const dn_holds_t *self)
 {
@@ -174,15 +214,14 @@ leave_line (dn_holds_t *self, dn_hold_t *hold)
         TAILQ_REMOVE (hold->line, hold, of_line);
     hold->line = NULL;
     self->count[hold->state]--;
-    self->answer_bytes -= hold->answer_bytes;
-    hold->answer_bytes = 0;
 }
 
 void
 dn_holds_move (dn_holds_t *self, dn_hold_t *hold, dn_hold_state_t state, dn_hold_line_t *channel,
                bool front)
 {
-    dn_hold_line_t *lines[DN_HOLD_STATES] = {NULL, &self->standby, channel, &self->outbox};
+    dn_hold_line_t *lines[DN_HOLD_STATES] = {NULL, &self->standby, channel, &self->outbox,
+                                             &self->kept};
 
     leave_line (self, hold);
     hold->state = state;
@@ -201,6 +240,7 @@ dn_holds_remove (dn_holds_t *self, dn_hold_t *hold)
     uint32_t row = (uint32_t) (hold - self->row);
 
     leave_line (self, hold);
+    self->answer_bytes -= hold->answer_bytes;
     dn_index_remove (self->index, hash_row (self, row), row);
     dn_pool_give (self->pool, dn_pool_handle (self->pool, row));
 }
@@ -208,7 +248,7 @@ dn_holds_remove (dn_holds_t *self, dn_hold_t *hold)
 void
 dn_holds_keep_answer (dn_holds_t *self, dn_hold_t *hold, uint64_t answer_bytes)
 {
-    dn_check (hold->state == DN_HOLD_OUTBOX);
+    dn_check (dn_hold_ended (hold));
     self->answer_bytes += answer_bytes - hold->answer_bytes;
     hold->answer_bytes = answer_bytes;
 }
@@ -219,7 +259,9 @@ dn_holds_keep_answer (dn_holds_t *self, dn_hold_t *hold, uint64_t answer_bytes)
 static uint8_t
 wire_state (const dn_hold_t *hold)
 {
-    if (hold->state == DN_HOLD_OUTBOX)
+    if (dn_hold_refused (hold))
+        return HELD_REFUSED;
+    if (dn_hold_ended (hold))
         return HELD_FINISHED;
     if (hold->forgotten)
         return HELD_FORGOTTEN;
@@ -371,7 +413,8 @@ dn_holds_check (const dn_holds_t *self)
     while ((hold = dn_holds_next (self, &at))) {
         dn_check (dn_holds_find (self, &hold->session, hold->seq, hold->attempt) == hold);
         dn_check ((hold->line != NULL) == (hold->state != DN_HOLD_NEW));
-        dn_check (hold->answer_bytes == 0 || hold->state == DN_HOLD_OUTBOX);
+        dn_check (hold->answer_bytes == 0 || dn_hold_ended (hold));
+        dn_check (!hold->sending || hold->state == DN_HOLD_OUTBOX);
         count[hold->state]++;
         answer_bytes += hold->answer_bytes;
     }
@@ -380,6 +423,7 @@ dn_holds_check (const dn_holds_t *self)
     dn_check (count[DN_HOLD_NEW] == 0);
     dn_check (check_line (&self->standby, DN_HOLD_STANDBY) == count[DN_HOLD_STANDBY]);
     dn_check (check_line (&self->outbox, DN_HOLD_OUTBOX) == count[DN_HOLD_OUTBOX]);
+    dn_check (check_line (&self->kept, DN_HOLD_KEPT) == count[DN_HOLD_KEPT]);
     dn_check (answer_bytes == self->answer_bytes);
     dn_check (dn_index_count (self->index) == dn_pool_used (self->pool));
 }

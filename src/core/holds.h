@@ -1,8 +1,9 @@
 /*  holds.h - the records of the tasks that a worker holds
  *
  *  Owns: which tasks are here, in which state and in which line (the standby line, a slot's
- *  channel, the outbox), how many of each, and the lists of them for HELLO and HELD. A task is
- *  found by its key (session, seq, attempt) or by a handle that goes stale when the task leaves.
+ *  channel, the outbox, what is kept), how many of each, and the lists of them for HELLO and
+ *  HELD. A task is found by its key (session, seq, attempt) or by a handle that goes stale when the
+ *  task leaves.
  *  Must never know: processes, time, and when a task moves; a task changes its state in
  *  dn_holds_move only.
  *
@@ -12,6 +13,8 @@
  */
 #ifndef DN_HOLDS_H
 #define DN_HOLDS_H
+
+#include "denim.h"
 
 #include "core/effects.h"
 
@@ -26,7 +29,8 @@
     X (NEW, 0, "just made, in no line")                                                            \
     X (STANDBY, 0, "waits for a slot")                                                             \
     X (CHANNEL, 1, "on its way to a slot, or runs there")                                          \
-    X (OUTBOX, 2, "has ended; its answer has not been sent")
+    X (OUTBOX, 2, "has ended; its answer is to be sent")                                           \
+    X (KEPT, 2, "has ended; its answer was sent, or told of in a HELLO; kept until SETTLED")
 
 typedef enum {
 #define X(name, wire, text) DN_HOLD_##name,
@@ -58,6 +62,7 @@ typedef struct dn_hold {
     int64_t       soft_limit_ms; /* lengths of the run; 0: none */
     int64_t       hard_limit_ms;
     uint8_t       cancel;      /* 0 no, 1 wanted, 2 wanted with a kill */
+    bool          finish;      /* it is started also when its client is gone */
     bool          forgotten;   /* its client is gone: it runs on, its answer is dropped */
     bool          interrupted; /* its soft limit was told to it */
     dn_hold_end_t doom;    /* what it ends as when its slot is killed now; outcome 0: not doomed */
@@ -67,11 +72,11 @@ typedef struct dn_hold {
     int64_t       kill_ms; /* CHANNEL: when a cancel that was not obeyed becomes a kill */
 
     bool          kept;         /* the shell keeps something under its handle */
-    bool          made;         /* OUTBOX: no answer of a slot: `end` tells what to send */
+    bool          made;         /* ended: no answer of a slot: `end` tells what to send */
     bool          sending;      /* OUTBOX: handed to the shell, which has not said yet if it went */
-    uint64_t      answer_bytes; /* OUTBOX: of the answer that is kept */
-    int64_t       ran_ms;       /* OUTBOX, made: length of the run */
-    dn_hold_end_t end;          /* OUTBOX, made */
+    uint64_t      answer_bytes; /* ended: of the answer that is kept */
+    int64_t       ran_ms;       /* ended, made: length of the run */
+    dn_hold_end_t end;          /* ended, made */
 
     struct dn_hold_line *line; /* in which it is; NULL: in none */
     TAILQ_ENTRY (dn_hold) of_line;
@@ -108,13 +113,35 @@ void dn_holds_remove (dn_holds_t *self, dn_hold_t *hold);
 /*  Count an answer that the shell keeps. */
 void dn_holds_keep_answer (dn_holds_t *self, dn_hold_t *hold, uint64_t answer_bytes);
 
-/*  The two lines that are not a slot's; for walks with TAILQ_FOREACH. */
+/*  The lines that are not a slot's; for walks with TAILQ_FOREACH. */
 dn_hold_line_t *dn_holds_standby (dn_holds_t *self);
 dn_hold_line_t *dn_holds_outbox (dn_holds_t *self);
 
-/*  Tasks in that state, all tasks, bytes of answers kept. */
+/*  Has it ended? Then it is in OUTBOX or KEPT. */
+static inline bool
+dn_hold_ended (const dn_hold_t *hold)
+{
+    return hold->state == DN_HOLD_OUTBOX || hold->state == DN_HOLD_KEPT;
+}
+
+/*  Has it ended because it was refused? Then nothing of it ran. */
+static inline bool
+dn_hold_refused (const dn_hold_t *hold)
+{
+    return dn_hold_ended (hold) && hold->made && hold->end.outcome == DENIM_REJECTED;
+}
+
+/*  The answers of this client: how many, and their bytes. Walks over all that have ended. */
+uint32_t dn_holds_answers_of (const dn_holds_t *self, const dn_session_t *client, uint64_t *bytes);
+
+/*  All answers that are to be sent count as told of: HELLO lists them, and the manager asks for
+ *  those that are wanted. */
+void dn_holds_told (dn_holds_t *self);
+
+/*  Tasks in that state, all tasks, those that have ended, bytes of their answers. */
 uint32_t dn_holds_count (const dn_holds_t *self, dn_hold_state_t state);
 uint32_t dn_holds_all (const dn_holds_t *self);
+uint32_t dn_holds_ended (const dn_holds_t *self);
 uint64_t dn_holds_answer_bytes (const dn_holds_t *self);
 
 /*  The next task of any state at or after *row (which moves behind it), NULL at the end. */

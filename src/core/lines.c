@@ -188,6 +188,7 @@ dn_lines_unhold (dn_lines_t *self, dn_call_t *call)
         TAILQ_REMOVE (&line->again[call->priority], call, of_line);
     line->held[call->priority]--;
     if (--line->held_all == 0) {
+        dn_pace_idle (&line->pace);
         TAILQ_REMOVE (&self->ring, line, of_ring);
         self->waiting--;
         dn_pace_settle (&line->pace);

@@ -19,7 +19,6 @@
 #define DN_LINES_MAX      256 /* services that a client uses at the same time */
 #define DN_LINE_ROOM      128 /* bytes of a name with its end */
 #define DN_LINE_TEXT_ROOM 256 /* bytes of a sentence; a longer one is cut */
-#define DN_PRIORITIES     3
 #define DN_LINE_NONE      UINT32_MAX
 
 typedef struct dn_line {

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define SILENT_BEATS 3 /* after which a peer opens a fresh socket, at the latest */
+
 /*  ---- construction ---- */
 
 dn_manager_t *
@@ -23,9 +25,17 @@ dn_manager_new (const dn_manager_config_t *config, int64_t now_ms)
     self->stranger_ms = DN_NEVER;
     self->peers = dn_peers_new (config->clients_max, config->workers_max, config->seed);
     self->services = dn_services_new (config->services_max, config->workers_max, config->seed);
+    self->rosters = dn_rosters_new (DN_EPOCHS_MAX);
+    self->forgotten = dn_crowd_new (DN_GONE_CLIENTS_MAX, config->seed);
+    self->left = dn_crowd_new (DN_LEFT_MAX, config->seed);
+    self->strays = dn_crowd_new (DN_STRAYS_MAX, config->seed);
+    self->waiters = dn_waiters_new (config->clients_max, config->services_max, self->peers);
+    self->expire_ms = DN_NEVER;
+    self->batch = calloc (config->workers_max, sizeof *self->batch);
     if (self->peers)
         self->tasks = dn_tasks_new (config->tasks_max, self->peers, config->seed);
-    if (!self->peers || !self->services || !self->tasks)
+    if (!self->peers || !self->services || !self->tasks || !self->rosters || !self->forgotten ||
+        !self->strays || !self->left || !self->batch || !self->waiters)
         dn_manager_destroy (&self);
     return self;
 }
@@ -37,8 +47,14 @@ dn_manager_destroy (dn_manager_t **self_p)
     if (!self)
         return;
     dn_tasks_destroy (&self->tasks);
+    dn_waiters_destroy (&self->waiters);
     dn_services_destroy (&self->services);
     dn_peers_destroy (&self->peers);
+    dn_rosters_destroy (&self->rosters);
+    dn_crowd_destroy (&self->forgotten);
+    dn_crowd_destroy (&self->left);
+    dn_crowd_destroy (&self->strays);
+    free (self->batch);
     free (self);
     *self_p = NULL;
 }
@@ -68,6 +84,17 @@ dn_manager_fault (dn_link_t link, denim_reason_t reason, const char *text, dn_ef
     row->msg.u.fault.text = dn_str (text);
 }
 
+/*  A stranger is told once for each link, as it has no row where to note when. */
+static bool
+was_faulted (dn_manager_t *self, dn_link_t link)
+{
+    for (uint32_t i = 0; i < DN_WHO_MAX; i++)
+        if (self->faulted[i] == link)
+            return true;
+    self->faulted[self->faulted_at++ % DN_WHO_MAX] = link;
+    return false;
+}
+
 void
 dn_manager_malformed (dn_manager_t *self, int64_t now_ms, dn_link_t link, int error,
                       dn_effects_t *fx)
@@ -77,10 +104,12 @@ dn_manager_malformed (dn_manager_t *self, int64_t now_ms, dn_link_t link, int er
     if (peer)
         peer->malformed++;
     int64_t *faulted_ms = peer ? &peer->faulted_ms : &self->stranger_ms;
-    if (*faulted_ms != DN_NEVER && now_ms - *faulted_ms < DN_FAULT_EVERY_MS)
-        return;
+    bool     recent = *faulted_ms != DN_NEVER && now_ms - *faulted_ms < DN_FAULT_EVERY_MS;
+    if (peer ? !recent : !was_faulted (self, link))
+        dn_manager_fault (link, DENIM_REASON_MALFORMED, dn_wire_strerror (error), fx);
+    if (recent)
+        return; /* it is logged already */
     *faulted_ms = now_ms;
-    dn_manager_fault (link, DENIM_REASON_MALFORMED, dn_wire_strerror (error), fx);
     dn_effect_t *row = dn_fx_log (fx, DN_FX_WARN, "malformed", peer ? peer->name : NULL);
     row->text = dn_wire_strerror (error);
     row->number = peer ? peer->malformed : self->counters.malformed;
@@ -146,7 +175,7 @@ static const struct {
     [DN_MSG_CLIENT_HELLO] = {dn_manager_on_client_hello, true, true, false},
     [DN_MSG_WORKER_HELLO] = {dn_manager_on_worker_hello, true, false, true},
     [DN_MSG_SUBMIT] = {dn_manager_on_submit, false, true, false},
-    [DN_MSG_PASS] = {ignore, false, true, false},
+    [DN_MSG_PASS] = {dn_manager_on_pass, false, true, false},
     [DN_MSG_CLIENT_CANCEL] = {on_client_cancel, false, true, false},
     [DN_MSG_ACK] = {dn_manager_on_ack, false, true, false},
     [DN_MSG_OPEN] = {dn_manager_on_open, false, true, false},
@@ -166,6 +195,7 @@ static const struct {
 void
 dn_manager_input (dn_manager_t *self, const dn_manager_event_t *in, dn_effects_t *fx)
 {
+    self->now_ms = in->now_ms;
     unsigned kind = (unsigned) in->msg->kind;
     if (!dispatch[kind].handle) {
         dn_manager_malformed (self, in->now_ms, in->link, DN_WIRE_DIRECTION, fx);
@@ -186,6 +216,10 @@ dn_manager_input (dn_manager_t *self, const dn_manager_event_t *in, dn_effects_t
         return;
     }
     from->silent_beats = 0;
+    if (from->role == DN_ROLE_CLIENT && from->u.client.late) {
+        from->u.client.late = false;
+        self->granting = true;
+    }
     dispatch[kind].handle (self, in, from, fx);
 }
 
@@ -193,23 +227,61 @@ void
 dn_manager_refused (dn_manager_t *self, int64_t now_ms, const dn_effect_t *effect, bool gone,
                     dn_effects_t *fx)
 {
-    (void) now_ms;
+    self->now_ms = now_ms;
     self->counters.unsent++;
+    if (effect->kind == DN_FX_SEND && effect->msg.kind == DN_MSG_GRANT)
+        dn_manager_grant_refused (self, effect->handle);
     dn_task_t *task = dn_tasks_get (self->tasks, effect->handle);
     if (effect->kind != DN_FX_FORWARD || !task || task->state != DN_TASK_PLACED)
         return; /* OPEN and HELD make up for all the rest */
     dn_peer_t *worker = dn_manager_worker_of (self, task);
     if (worker)
         worker->u.worker.refused = true;
-    dn_manager_reject (self, dn_manager_client_of (self, task), task,
-                       gone ? DENIM_REASON_NO_WORKER : DENIM_REASON_BUSY, fx);
-    dn_manager_move (self, task, DN_TASK_FREE);
+    dn_manager_give_back (self, task, gone ? DENIM_REASON_NO_WORKER : DENIM_REASON_BUSY, fx);
 }
 
 /*  ---- time ---- */
 
+/*  One beat longer than it may take a peer to notice by itself that the old manager is silent, and
+ *  to connect. */
+bool
+dn_manager_settling (const dn_manager_t *self)
+{
+    uint32_t beats = self->config.liveness > SILENT_BEATS ? self->config.liveness : SILENT_BEATS;
+    return self->beats < beats + 1;
+}
+
+/*  The newest roster goes out to this worker, before or with the BEAT of that mark. */
+void
+dn_manager_note_roster (dn_manager_t *self, dn_peer_t *worker, uint64_t mark)
+{
+    worker->u.worker.roster_sent = self->roster;
+    worker->u.worker.roster_mark = mark;
+}
+
+void
+dn_manager_beat (dn_manager_t *self, dn_peer_t *peer, dn_list_t *roster, dn_effects_t *fx)
+{
+    dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_BEAT);
+    dn_beat_t   *beat = &row->msg.u.beat;
+    row->to = peer->link;
+    beat->epoch = self->config.epoch;
+    beat->mark = ++peer->mark;
+    uint64_t load = self->slots ? self->places * 100ull / self->slots : 0;
+    beat->load = (uint8_t) (load < 100 ? load : 100);
+    if (peer->role == DN_ROLE_CLIENT)
+        peer->u.client.beat_ms = self->now_ms;
+    if (peer->role != DN_ROLE_WORKER || peer->u.worker.roster == self->roster)
+        return;
+    if (!roster->count)
+        *roster = dn_manager_roster (self, fx);
+    beat->roster_version = self->roster;
+    beat->roster = *roster;
+    dn_manager_note_roster (self, peer, peer->mark);
+}
+
 static void
-beat_peer (dn_manager_t *self, dn_peer_t *peer, dn_effects_t *fx)
+note_silence (dn_manager_t *self, dn_peer_t *peer, dn_effects_t *fx)
 {
     uint32_t gone_beats =
         peer->role == DN_ROLE_WORKER ? DN_WORKER_GONE_BEATS : DN_CLIENT_GONE_BEATS;
@@ -218,26 +290,17 @@ beat_peer (dn_manager_t *self, dn_peer_t *peer, dn_effects_t *fx)
         self->slots = dn_manager_count_slots (self);
         dn_effect_t *row = dn_fx_log (fx, DN_FX_WARN, "worker_quiet", peer->name);
         row->ms = (int64_t) peer->silent_beats * self->config.heartbeat_ms;
-        row->number = peer->tasks_count;
+        row->number = peer->u.worker.placed;
     }
-    if (peer->silent_beats > gone_beats) {
+    if (peer->silent_beats > gone_beats)
         dn_manager_go (self, peer, DENIM_REASON_SILENT, fx);
-        return;
-    }
-    if (!peer->link)
-        return;
-    dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_BEAT);
-    row->to = peer->link;
-    row->msg.u.beat.epoch = self->config.epoch;
-    row->msg.u.beat.mark = ++peer->mark;
-    uint64_t load = self->slots ? self->places * 100ull / self->slots : 0;
-    row->msg.u.beat.load = (uint8_t) (load < 100 ? load : 100);
 }
 
 static void
 beat (dn_manager_t *self, dn_effects_t *fx)
 {
     dn_peer_t *peer;
+    dn_list_t  roster = {0};
     while (dn_effects_room (fx, DN_SWEEP_ROWS)) {
         peer = dn_peers_next (self->peers, &self->beat_row);
         if (!peer) {
@@ -245,7 +308,9 @@ beat (dn_manager_t *self, dn_effects_t *fx)
             return;
         }
         if (!peer->gone)
-            beat_peer (self, peer, fx);
+            note_silence (self, peer, fx);
+        if (!peer->gone && peer->link)
+            dn_manager_beat (self, peer, &roster, fx);
     }
 }
 
@@ -261,28 +326,37 @@ tell_known (dn_manager_t *self, int64_t now_ms, dn_effects_t *fx)
 void
 dn_manager_tick (dn_manager_t *self, int64_t now_ms, dn_effects_t *fx)
 {
+    self->now_ms = now_ms;
+    dn_manager_tick_releases (self, fx);
     tell_known (self, now_ms, fx);
     if (self->sweeping)
         dn_manager_sweep (self, fx);
     if (!self->beating && now_ms >= self->beat_ms) {
         self->beat_ms = now_ms + self->config.heartbeat_ms;
         self->beats++;
+        self->unheard -= self->unheard > 0;
         self->beat_row = 0;
         self->beating = true;
         dn_services_beat (self->services, self->config.heartbeat_ms);
     }
     if (self->beating)
         beat (self, fx);
+    if (self->granting || now_ms >= self->expire_ms)
+        dn_manager_tick_grants (self, fx);
 }
 
 int64_t
 dn_manager_deadline_ms (const dn_manager_t *self)
 {
-    if (self->beating || self->sweeping)
+    if (self->beating || self->sweeping || self->granting)
         return 0;
     dn_task_t *task = dn_tasks_fresh (self->tasks);
-    int64_t    known_ms = task ? task->placed_ms + DN_KNOWN_MS : DN_NEVER;
-    return known_ms < self->beat_ms ? known_ms : self->beat_ms;
+    int64_t    due_ms = task ? task->placed_ms + DN_KNOWN_MS : DN_NEVER;
+    if (self->batches && self->settled_ms < due_ms)
+        due_ms = self->settled_ms;
+    if (self->expire_ms < due_ms)
+        due_ms = self->expire_ms;
+    return due_ms < self->beat_ms ? due_ms : self->beat_ms;
 }
 
 void
@@ -351,24 +425,29 @@ dn_manager_check (const dn_manager_t *self)
 {
     dn_peers_check (self->peers);
     dn_tasks_check (self->tasks);
-    uint32_t   places = 0, of_services = 0;
+    dn_waiters_check (self->waiters);
+    uint32_t   places = 0, of_services = 0, batches = 0;
     dn_peer_t *peer;
     for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));) {
-        uint32_t   count = 0;
+        uint32_t   count = 0, placed = 0;
         dn_task_t *task;
         if (peer->role == DN_ROLE_WORKER) {
             TAILQ_FOREACH (task, &peer->tasks, of_worker)
             {
+                bool place = task->state == DN_TASK_PLACED;
                 count++;
-                dn_check (task->state == DN_TASK_PLACED && task->worker == peer->self);
-                of_services += task->service != DN_SERVICE_NONE;
+                placed += place;
+                dn_check (task->worker == peer->self);
+                of_services += place && task->service != DN_SERVICE_NONE;
             }
-            places += count;
+            dn_check (placed == peer->u.worker.placed);
+            dn_check (!peer->gone || count || self->sweeping);
+            places += placed;
         } else
             TAILQ_FOREACH (task, &peer->tasks, of_client)
             {
                 count++;
-                dn_check (task->client == peer->self);
+                dn_check (task->client == peer->self && !task->settled);
             }
         dn_check (count == peer->tasks_count);
     }
@@ -376,4 +455,9 @@ dn_manager_check (const dn_manager_t *self)
     for (uint32_t i = 0; i < dn_services_count (self->services); i++)
         of_services -= dn_services_get (self->services, i)->placed;
     dn_check (of_services == 0);
+    for (uint32_t i = 0; i < self->config.workers_max; i++) {
+        batches += self->batch[i].count > 0;
+        dn_check (!self->batch[i].count || dn_peers_worker (self->peers, i));
+    }
+    dn_check (batches == self->batches);
 }

@@ -22,7 +22,7 @@
 #define DN_CLIENT_TASKS_MAX  4000  /* records of one client: below the send mark of its door */
 #define DN_WORKER_GONE_BEATS 10    /* own beats of silence until a worker is gone */
 #define DN_CLIENT_GONE_BEATS 30    /* and a client */
-#define DN_KNOWN_MS 5      /* a task that has not ended by then is worth a KNOWN */
+#define DN_KNOWN_MS          5     /* a task that has not ended by then is worth a KNOWN */
 #define DN_KNOWN_BYTES       65536 /* and one with such a payload at once: its client may go on */
 #define DN_RETRY_UNKNOWN_MS  20    /* retry_after while run times are not known */
 #define DN_FAULT_EVERY_MS    60000 /* a peer's malformed frames are logged so often */
@@ -39,6 +39,7 @@ typedef struct {
     uint8_t  liveness;    /* own beats of silence until a peer is quiet: no tasks */
     uint64_t payload_max; /* bytes of all payload frames of a message */
     uint32_t standby_ms;
+    uint32_t lease_ms; /* a grant lasts so long at least */
     uint32_t retry_max_ms;
 } dn_manager_config_t;
 
@@ -50,7 +51,8 @@ typedef struct {
     uint64_t failed; /* exceptions, limits, and all other outcomes that are not below */
     uint64_t lost;
     uint64_t cancelled;
-    uint64_t granted;
+    uint64_t granted; /* places */
+    uint64_t expired; /* grants that were not taken up */
     uint64_t rejected[DENIM_REASONS];
     uint64_t malformed;
     uint64_t unsent; /* messages that a socket refused */

@@ -1,18 +1,36 @@
 /*  manager_private.h - what the files of the manager's machine share; nobody else includes it
  *
  *  manager.c dispatches and keeps time, members.c knows who comes and goes, admission.c answers
- *  SUBMIT, settle.c ends tasks and compares lists.
+ *  SUBMIT, settle.c ends tasks, lists.c compares the lists of peers with the records.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
 #ifndef DN_MANAGER_PRIVATE_H
 #define DN_MANAGER_PRIVATE_H
 
+#include "core/crowd.h"
 #include "core/manager.h"
+#include "core/rosters.h"
+#include "core/waiters.h"
 
 #define DN_WHO_MAX    64  /* links that were asked WHO last: one WHO per link */
 #define DN_SWEEP_ROWS 8   /* effects that one task of a peer that is gone can cause, and some */
 #define DN_TEXT_ROOM  500 /* bytes of a sentence in REJECT or FAULT, with its end */
+
+#define DN_SETTLED_MAX      64     /* tasks in one SETTLED; then it is sent */
+#define DN_SETTLED_BYTES    262144 /* or when their outcomes are so long together */
+#define DN_SETTLED_MS       10     /* or after this time */
+#define DN_EPOCHS_MAX       8      /* earlier boots whose workers are known */
+#define DN_GONE_CLIENTS_MAX 4096   /* clients that earlier boots have forgotten */
+#define DN_LEFT_MAX         4096   /* workers that have come and gone */
+#define DN_STRAYS_MAX       256    /* workers that are gone with tasks that nobody settled */
+
+/*  What one worker may let go of, until it is told. */
+typedef struct {
+    uint32_t     count;
+    uint64_t     bytes;
+    dn_row_key_t task[DN_SETTLED_MAX];
+} dn_settled_batch_t;
 
 struct dn_manager {
     dn_manager_config_t   config;
@@ -20,17 +38,33 @@ struct dn_manager {
     dn_peers_t           *peers;
     dn_services_t        *services;
     dn_tasks_t           *tasks;
-    int64_t               beat_ms;  /* when the next beat is due */
-    uint32_t              beats;    /* since boot */
-    uint32_t              beat_row; /* the beat under way has reached this row of peers */
+    dn_rosters_t         *rosters;    /* of earlier boots */
+    dn_crowd_t           *forgotten;  /* clients that some worker was told to forget before */
+    dn_crowd_t           *left;       /* workers that said HELLO to this boot and have no row */
+    dn_crowd_t           *strays;     /* workers on the roster that have no row any more */
+    dn_settled_batch_t   *batch;      /* by number of the worker */
+    uint32_t              batches;    /* that are not empty */
+    int64_t               settled_ms; /* when they are sent */
+    uint32_t              unheard;    /* beats for which something that a worker has may have no
+                                         record, as a table was full */
+    uint32_t              roster;     /* its version: rises when a worker comes or is forgotten */
+    int64_t               now_ms;     /* of the event under way */
+    int64_t               beat_ms;    /* when the next beat is due */
+    uint32_t              beats;      /* since boot */
+    uint32_t              beat_row;   /* the beat under way has reached this row of peers */
     bool                  beating;
     bool                  sweeping; /* peers are gone whose tasks have not all been told */
     bool                  draining;
-    uint32_t              term;   /* the last one given */
-    uint32_t              places; /* in use: tasks that wait or run at workers */
-    uint32_t              slots;  /* of all workers that are ready, by the last beat */
-    uint64_t              sweep;  /* number of the last list that was compared with the records */
-    int64_t   stranger_ms; /* a stranger's malformed frame was logged last; DN_NEVER: never */
+    bool          granting;  /* somebody waits, or a place came free: look whose turn it is */
+    int64_t       expire_ms; /* the first lease that ends */
+    dn_waiters_t *waiters;
+    uint32_t      term;        /* the last one given */
+    uint32_t      places;      /* in use: tasks that wait or run at workers */
+    uint32_t      slots;       /* of all workers that are ready, by the last beat */
+    uint64_t      sweep;       /* number of the last list that was compared with the records */
+    int64_t       stranger_ms; /* a stranger's malformed frame was logged last; DN_NEVER: never */
+    uint32_t      faulted_at;
+    dn_link_t faulted[DN_WHO_MAX]; /* strangers that were told last that a frame was malformed */
     uint32_t  who_at;
     dn_link_t who[DN_WHO_MAX];
     char      text[DN_TEXT_ROOM]; /* of the REJECT or FAULT of this turn */
@@ -42,6 +76,9 @@ typedef void (dn_manager_handler_fn) (dn_manager_t *self, const dn_manager_event
 /*  ---- manager.c ---- */
 
 void dn_manager_fault (dn_link_t link, denim_reason_t reason, const char *text, dn_effects_t *fx);
+
+/*  For the first beats nobody is forgotten and nothing is called unknown. */
+bool dn_manager_settling (const dn_manager_t *self);
 
 /*  ---- members.c ---- */
 
@@ -55,6 +92,15 @@ dn_manager_handler_fn dn_manager_on_bye;
 void dn_manager_go (dn_manager_t *self, dn_peer_t *peer, denim_reason_t reason, dn_effects_t *fx);
 void dn_manager_sweep (dn_manager_t *self, dn_effects_t *fx);
 
+/*  Who the workers are, in this turn's scratch. */
+dn_list_t dn_manager_roster (const dn_manager_t *self, dn_effects_t *fx);
+
+/*  BEAT for this peer; a worker that has not heard of the newest roster gets it along: *roster,
+ *  which is made on first use and lasts for a turn. */
+void dn_manager_beat (dn_manager_t *self, dn_peer_t *peer, dn_list_t *roster, dn_effects_t *fx);
+
+void dn_manager_note_roster (dn_manager_t *self, dn_peer_t *worker, uint64_t mark);
+
 /*  Slots of all workers that are ready. */
 uint32_t dn_manager_count_slots (const dn_manager_t *self);
 
@@ -66,35 +112,103 @@ dn_manager_handler_fn dn_manager_on_submit;
 void dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *task,
                         denim_reason_t reason, dn_effects_t *fx);
 
+/*  ---- grants.c ---- */
+
+dn_manager_handler_fn dn_manager_on_pass;
+
+/*  Places at this worker that are neither taken nor reserved, for a service of that mean. */
+uint32_t dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, double mean_us);
+
+/*  Could a place at this worker be granted to another client? Then this one must not barge. */
+bool dn_manager_contended (const dn_manager_t *self, const dn_peer_t *client,
+                           const dn_peer_t *worker);
+
+/*  The client waits with `held` tasks; `ticket` 0: behind all others. */
+void dn_manager_wait (dn_manager_t *self, dn_peer_t *client, uint32_t service, unsigned priority,
+                      uint32_t held, uint64_t ticket);
+void dn_manager_queue (dn_manager_t *self, dn_waiter_t *waiter, uint64_t ticket);
+
+/*  What a granted SUBMIT has: where its place is, and since when its client had waited. */
+typedef struct {
+    dn_handle_t worker;
+    uint64_t    ticket;
+    bool        alone;
+} dn_turn_taken_t;
+
+/*  Does this SUBMIT answer a grant that is still good? Then one place of it is taken up. */
+bool dn_manager_take_turn (dn_manager_t *self, const dn_peer_t *client, const dn_submit_t *submit,
+                           uint32_t service, dn_turn_taken_t *turn);
+
+/*  Grant what is free, withdraw what has expired. */
+void dn_manager_tick_grants (dn_manager_t *self, dn_effects_t *fx);
+void dn_manager_expire_grants (dn_manager_t *self);
+
+/*  A GRANT could not be sent; a worker offers nothing any more; a client is gone. */
+void dn_manager_grant_refused (dn_manager_t *self, dn_handle_t grant);
+void dn_manager_withdraw_grants (dn_manager_t *self, const dn_peer_t *worker);
+void dn_manager_leave_rings (dn_manager_t *self, dn_peer_t *client);
+
 /*  ---- settle.c ---- */
 
 dn_manager_handler_fn dn_manager_on_result;
 dn_manager_handler_fn dn_manager_on_refuse;
 dn_manager_handler_fn dn_manager_on_ack;
-dn_manager_handler_fn dn_manager_on_open;
-dn_manager_handler_fn dn_manager_on_held;
-
-/*  The inventory of a worker's HELLO: such a list for all that was placed over older links. */
-void dn_manager_inventory (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *worker,
-                           dn_effects_t *fx);
 
 /*  Nobody will ever know: tell the client, keep the record until it has heard. */
 void dn_manager_lose (dn_manager_t *self, dn_task_t *task, denim_reason_t reason, dn_effects_t *fx);
 
-/*  The client wants no more of it: a task that holds a place goes on without it. */
-void dn_manager_settle (dn_manager_t *self, dn_task_t *task);
+/*  It never arrived at its worker, or was refused there: nothing ran. Ends the record. */
+void dn_manager_give_back (dn_manager_t *self, dn_task_t *task, denim_reason_t reason,
+                           dn_effects_t *fx);
 
-/*  Change the state of a task; every change of a place goes through here. */
-void dn_manager_move (dn_manager_t *self, dn_task_t *task, dn_task_state_t state);
+/*  The client wants no more of it: a task that holds a place goes on without it, the outcome of one
+ *  that has ended may be let go of. */
+void dn_manager_settle (dn_manager_t *self, dn_task_t *task, dn_effects_t *fx);
 
-/*  Tell the client that its task has a record. */
+/*  The worker may let go of this task, with an outcome of so many bytes: it is told in a while, and
+ *  if that gets lost, when it lists the task again. _now: what was saved up for it goes at once. */
+void dn_manager_release (dn_manager_t *self, const dn_peer_t *worker, const dn_row_key_t *task,
+                         uint64_t bytes, dn_effects_t *fx);
+void dn_manager_release_now (dn_manager_t *self, const dn_peer_t *worker, dn_effects_t *fx);
+
+/*  Those that are due. */
+void dn_manager_tick_releases (dn_manager_t *self, dn_effects_t *fx);
+
+/*  The outcome did not reach the client: ask the worker for it once more, unless it was asked and
+ *  may still answer. A worker that is gone has lost it. */
+void dn_manager_ask_again (dn_manager_t *self, dn_task_t *task, dn_effects_t *fx);
+
+/*  A record of a task that a worker brings along, PLACED; `client` NULL: settled. NULL when the
+ *  table is full. */
+dn_task_t *dn_manager_adopt (dn_manager_t *self, dn_peer_t *client, dn_peer_t *worker,
+                             const dn_row_key_t *key);
+
+/*  The client is not known, and is to be forgotten where it is. */
+void dn_manager_forget (dn_manager_t *self, const dn_peer_t *worker, const dn_session_t *client,
+                        dn_effects_t *fx);
+
+/*  Change the state of a record, and with it the counts of places. */
+void dn_manager_move (dn_manager_t *self, dn_task_t *task, dn_task_state_t state,
+                      dn_peer_t *worker);
+
+/*  The task has a record: tell the client under which stamp, and where. */
 void dn_manager_known (dn_manager_t *self, dn_task_t *task, uint32_t try_no, dn_effects_t *fx);
 
 /*  Wish at its worker that a task ends. */
 void dn_manager_cancel (dn_manager_t *self, const dn_task_t *task, uint8_t how, dn_effects_t *fx);
 
-/*  Client of a task, NULL when it is not known here; worker, NULL when it is gone. */
+/*  NULL when it is not there (worker: any more). */
 dn_peer_t *dn_manager_client_of (const dn_manager_t *self, const dn_task_t *task);
 dn_peer_t *dn_manager_worker_of (const dn_manager_t *self, const dn_task_t *task);
+
+/*  ---- lists.c ---- */
+
+dn_manager_handler_fn dn_manager_on_open;
+dn_manager_handler_fn dn_manager_on_held;
+
+/*  The inventory of a worker's HELLO: such a list for all that was placed over older links
+ *  (`fresh`: this one is new), and for nothing that was placed over this one. */
+void dn_manager_inventory (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *worker,
+                           bool fresh, dn_effects_t *fx);
 
 #endif

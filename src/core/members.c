@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 
+#define SESSION_BYTES 16 /* of a row of a roster */
+
 /*  ---- peers go ---- */
 
 uint32_t
@@ -29,14 +31,19 @@ dn_manager_go (dn_manager_t *self, dn_peer_t *peer, denim_reason_t reason, dn_ef
     peer->gone = true;
     peer->reason = (uint8_t) reason;
     self->sweeping = true;
-    if (worker)
+    if (worker) {
+        dn_manager_release_now (self, peer, fx);
         dn_services_withdraw (self->services, peer->u.worker.number);
+        dn_manager_withdraw_grants (self, peer);
+    } else
+        dn_manager_leave_rings (self, peer);
     self->slots = dn_manager_count_slots (self);
-    bool         expected = reason == DENIM_REASON_SHUTDOWN && peer->tasks_count == 0;
+    uint32_t     had = worker ? peer->u.worker.placed : peer->tasks_count;
+    bool         expected = reason == DENIM_REASON_SHUTDOWN && had == 0;
     dn_effect_t *row = dn_fx_log (fx, worker ? (expected ? DN_FX_INFO : DN_FX_WARN) : DN_FX_DEBUG,
                                   worker ? "worker_gone" : "client_gone", peer->name);
     row->reason = (uint8_t) reason;
-    row->number = peer->tasks_count;
+    row->number = had;
     row->ms = (int64_t) peer->silent_beats * self->config.heartbeat_ms;
 }
 
@@ -67,39 +74,154 @@ dn_manager_on_draining (dn_manager_t *self, const dn_manager_event_t *in, dn_pee
 {
     (void) in;
     from->u.worker.draining = true;
+    dn_manager_withdraw_grants (self, from);
     self->slots = dn_manager_count_slots (self);
-    dn_fx_log (fx, DN_FX_INFO, "worker_draining", from->name)->number = from->tasks_count;
+    dn_fx_log (fx, DN_FX_INFO, "worker_draining", from->name)->number = from->u.worker.placed;
 }
 
-/*  Tell what became of the tasks of a peer that is gone, as far as there is room; true when
- *  done. */
 static bool
-sweep_peer (dn_manager_t *self, dn_peer_t *peer, dn_effects_t *fx)
+lose_tasks (dn_manager_t *self, dn_peer_t *worker, dn_effects_t *fx)
 {
-    dn_task_t *task;
-    while ((task = TAILQ_FIRST (&peer->tasks))) {
+    for (dn_task_t *task = TAILQ_FIRST (&worker->tasks), *next; task; task = next) {
+        next = TAILQ_NEXT (task, of_worker);
         if (!dn_effects_room (fx, DN_SWEEP_ROWS))
             return false;
-        if (peer->role == DN_ROLE_WORKER)
-            dn_manager_lose (self, task, peer->reason, fx);
-        else {
-            if (!task->finish)
-                dn_manager_cancel (self, task, 1, fx);
-            dn_manager_settle (self, task);
+        if (task->state == DN_TASK_PLACED)
+            dn_manager_lose (self, task, worker->reason, fx);
+        else if (task->state == DN_TASK_FINISHED) { /* its client has the outcome, or asks */
+            task->reason = worker->reason;
+            dn_manager_move (self, task, DN_TASK_LOST, NULL);
         }
     }
-    dn_peers_remove (self->peers, peer);
     return true;
 }
 
+/*  A worker that is gone and may come back with a task of this client, which may come back, too: it
+ *  must not be said that the task never ran. */
+static void
+note_stray (dn_manager_t *self, const dn_task_t *task)
+{
+    const dn_peer_t *worker = dn_peers_get (self->peers, task->worker);
+    if (!worker || !worker->gone || dn_crowd_has (self->strays, &worker->session))
+        return;
+    dn_crowd_add (self->strays, &worker->session);
+    self->roster++;
+}
+
+static bool
+forget_tasks (dn_manager_t *self, dn_peer_t *client, dn_effects_t *fx)
+{
+    dn_task_t *task;
+    while ((task = TAILQ_FIRST (&client->tasks))) {
+        if (!dn_effects_room (fx, DN_SWEEP_ROWS))
+            return false;
+        if (client->reason != DENIM_REASON_SHUTDOWN)
+            note_stray (self, task);
+        if (!task->finish)
+            dn_manager_cancel (self, task, 1, fx);
+        dn_manager_settle (self, task, fx);
+    }
+    if (client->reason == DENIM_REASON_SHUTDOWN)
+        return true; /* it will not come back: nobody has to remember it */
+    dn_peer_t *worker;
+    while ((worker = dn_peers_next (self->peers, &client->u.client.forget_row))) {
+        if (worker->role == DN_ROLE_WORKER && !worker->gone)
+            dn_manager_forget (self, worker, &client->session, fx);
+        if (!dn_effects_room (fx, DN_SWEEP_ROWS))
+            return false;
+    }
+    return true;
+}
+
+/*  Its row is free: nobody asks about a task of it any more. */
+static void
+remove_peer (dn_manager_t *self, dn_peer_t *peer)
+{
+    if (peer->role == DN_ROLE_WORKER) {
+        self->roster++;
+        dn_crowd_add (self->left, &peer->session);
+    }
+    dn_peers_remove (self->peers, peer);
+}
+
+/*  Tell what became of the tasks of those that are gone, as far as there is room. */
 void
 dn_manager_sweep (dn_manager_t *self, dn_effects_t *fx)
 {
     dn_peer_t *peer;
-    for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));)
-        if (peer->gone && !sweep_peer (self, peer, fx))
-            return;
     self->sweeping = false;
+    for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));) {
+        if (!peer->gone)
+            continue;
+        bool done = peer->role == DN_ROLE_WORKER ? lose_tasks (self, peer, fx)
+                                                 : forget_tasks (self, peer, fx);
+        if (!done) {
+            self->sweeping = true;
+            return;
+        }
+        if (peer->tasks_count == 0)
+            remove_peer (self, peer);
+    }
+}
+
+/*  The table is full: a worker that is gone makes room. What it may have had stays lost, and the
+ *  roster goes on to name it. */
+static bool
+make_room (dn_manager_t *self)
+{
+    dn_peer_t *peer;
+    for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));) {
+        if (peer->role != DN_ROLE_WORKER || !peer->gone || peer->u.worker.placed)
+            continue;
+        dn_task_t *task;
+        while ((task = TAILQ_FIRST (&peer->tasks)))
+            dn_tasks_orphan (self->tasks, task);
+        dn_crowd_add (self->strays, &peer->session);
+        remove_peer (self, peer);
+        return true;
+    }
+    return false;
+}
+
+/*  ---- the roster ---- */
+
+/*  A roster that cannot name all of them ends with the zero session: see rosters.h. */
+dn_list_t
+dn_manager_roster (const dn_manager_t *self, dn_effects_t *fx)
+{
+    dn_rows_t        rows = dn_fx_rows (fx, DN_ROSTER_MAX * SESSION_BYTES);
+    dn_row_session_t row_session = {{{0}}};
+    bool             whole = !dn_crowd_overflowed (self->strays);
+    dn_peer_t       *peer;
+    for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));) {
+        if (peer->role != DN_ROLE_WORKER)
+            continue;
+        row_session.session = peer->session;
+        whole = whole && rows.count + 1 < DN_ROSTER_MAX;
+        whole = whole && dn_rows_put (&rows, DN_ROW_SESSION, &row_session) == 0;
+    }
+    for (uint32_t i = 0; i < dn_crowd_count (self->strays); i++) {
+        row_session.session = *dn_crowd_at (self->strays, i);
+        whole = whole && rows.count + 1 < DN_ROSTER_MAX;
+        if (whole && !dn_peers_by_session (self->peers, &row_session.session))
+            whole = dn_rows_put (&rows, DN_ROW_SESSION, &row_session) == 0;
+    }
+    memset (&row_session, 0, sizeof row_session);
+    if (!whole)
+        dn_rows_put (&rows, DN_ROW_SESSION, &row_session);
+    return dn_fx_list (fx, &rows);
+}
+
+/*  A new worker must be known to all of them before it is given a task: if it dies together with
+ *  the manager, the others tell the next one that it was there. */
+static void
+tell_roster (dn_manager_t *self, const dn_peer_t *joined, dn_list_t *roster, dn_effects_t *fx)
+{
+    dn_peer_t *peer;
+    for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));)
+        if (peer != joined && peer->role == DN_ROLE_WORKER && !peer->gone && peer->link &&
+            dn_effects_room (fx, DN_SWEEP_ROWS))
+            dn_manager_beat (self, peer, roster, fx);
 }
 
 /*  ---- peers come ---- */
@@ -119,33 +241,44 @@ other_version (dn_manager_t *self, const dn_manager_event_t *in, uint16_t major,
     return true;
 }
 
-/*  The peer of this session, rebound to the link that its HELLO came over; a new one if need be.
- *  NULL: nothing to do (an older link, or no room, and that was said). */
+static dn_peer_t *
+add_peer (dn_manager_t *self, const dn_manager_event_t *in, dn_role_t role,
+          const dn_session_t *session, dn_effects_t *fx)
+{
+    dn_peer_t *peer = dn_peers_add (self->peers, role, session);
+    if (!peer && role == DN_ROLE_WORKER && make_room (self))
+        peer = dn_peers_add (self->peers, role, session);
+    if (peer)
+        return peer;
+    snprintf (self->text, sizeof self->text, "as many %s as the manager allows are here",
+              role == DN_ROLE_CLIENT ? "clients" : "workers");
+    dn_manager_fault (in->link, DENIM_REASON_FULL, self->text, fx);
+    dn_fx_log (fx, DN_FX_WARN, "peer_refused", NULL)->text = self->text;
+    return NULL;
+}
+
+/*  The peer of this session, rebound to the link that its HELLO came over; a new one if need be. A
+ *  worker that was gone and comes back takes up its tasks again. NULL: nothing to do (an older
+ *  link, or no room, and that was said). */
 static dn_peer_t *
 bind_peer (dn_manager_t *self, const dn_manager_event_t *in, dn_role_t role,
            const dn_session_t *session, uint32_t link_number, dn_effects_t *fx)
 {
     dn_peer_t *peer = dn_peers_by_session (self->peers, session);
-    if (peer && (peer->role != role || peer->gone || peer->link_number >= link_number))
+    if (peer && (peer->role != role || peer->link_number >= link_number ||
+                 (peer->gone && role == DN_ROLE_CLIENT)))
         return NULL;
-    if (!peer) {
-        peer = dn_peers_add (self->peers, role, session);
-        if (!peer) {
-            snprintf (self->text, sizeof self->text, "as many %s as the manager allows are here",
-                      role == DN_ROLE_CLIENT ? "clients" : "workers");
-            dn_manager_fault (in->link, DENIM_REASON_FULL, self->text, fx);
-            dn_fx_log (fx, DN_FX_WARN, "peer_refused", NULL)->text = self->text;
-            return NULL;
-        }
-        if (role == DN_ROLE_CLIENT)
-            peer->u.client.term = ++self->term;
-    }
+    if (!peer)
+        peer = add_peer (self, in, role, session, fx);
+    if (!peer)
+        return NULL;
+    peer->gone = false;
     dn_peers_bind (self->peers, peer, in->link, link_number);
     return peer;
 }
 
-static void
-welcome (dn_manager_t *self, dn_peer_t *peer, dn_effects_t *fx)
+static dn_welcome_t *
+welcome (dn_manager_t *self, const dn_peer_t *peer, dn_effects_t *fx)
 {
     dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_WELCOME);
     row->to = peer->link;
@@ -156,6 +289,16 @@ welcome (dn_manager_t *self, dn_peer_t *peer, dn_effects_t *fx)
     msg->liveness = self->config.liveness;
     msg->payload_max = self->config.payload_max;
     msg->standby_ms = self->config.standby_ms;
+    return msg;
+}
+
+static void
+welcome_worker (dn_manager_t *self, dn_peer_t *worker, const dn_list_t *roster, dn_effects_t *fx)
+{
+    dn_welcome_t *msg = welcome (self, worker, fx);
+    msg->roster_version = self->roster;
+    msg->roster = *roster;
+    dn_manager_note_roster (self, worker, worker->mark + 1);
 }
 
 void
@@ -170,6 +313,10 @@ dn_manager_on_client_hello (dn_manager_t *self, const dn_manager_event_t *in, dn
     if (!client)
         return;
     dn_str_copy (client->name, sizeof client->name, hello->name);
+    if (!client->u.client.term) {
+        client->u.client.term = ++self->term;
+        client->u.client.early = dn_manager_settling (self);
+    }
     welcome (self, client, fx);
     dn_fx_log (fx, DN_FX_DEBUG, "client_hello", client->name)->number = hello->link;
 }
@@ -189,6 +336,29 @@ take_offer (dn_manager_t *self, dn_peer_t *worker, uint32_t slots, uint32_t stan
             dn_fx_log (fx, DN_FX_WARN, "services_full", worker->name)->text =
                 "a service of this worker is not served: raise limits/services_max";
     self->slots = dn_manager_count_slots (self);
+    self->granting = dn_waiters_count (self->waiters) > 0;
+}
+
+static bool
+said_hello (const void *arg, const dn_session_t *session)
+{
+    const dn_manager_t *self = arg;
+    const dn_peer_t    *peer = dn_peers_by_session (self->peers, session);
+    if (dn_session_zero (session))
+        return false;
+    return (peer && peer->role == DN_ROLE_WORKER) || dn_crowd_has (self->left, session);
+}
+
+/*  What it knows of the managers before this one. */
+static void
+learn_past (dn_manager_t *self, const dn_worker_hello_t *hello)
+{
+    dn_list_t        forgotten = hello->forgotten;
+    dn_row_session_t row;
+    dn_rosters_merge (self->rosters, hello->rosters, self->config.epoch, said_hello, self);
+    dn_rosters_back (self->rosters, &hello->session);
+    while (dn_list_next (&forgotten, DN_ROW_SESSION, &row))
+        dn_crowd_add (self->forgotten, &row.session);
 }
 
 void
@@ -199,6 +369,9 @@ dn_manager_on_worker_hello (dn_manager_t *self, const dn_manager_event_t *in, dn
     const dn_worker_hello_t *hello = &in->msg->u.worker_hello;
     if (other_version (self, in, hello->major, fx))
         return;
+    dn_peer_t *old = dn_peers_by_session (self->peers, &hello->session);
+    bool       joins = !old || old->gone;
+    bool       fresh = !old || old->link != in->link;
     dn_peer_t *worker = bind_peer (self, in, DN_ROLE_WORKER, &hello->session, hello->link, fx);
     if (!worker)
         return;
@@ -210,9 +383,15 @@ dn_manager_on_worker_hello (dn_manager_t *self, const dn_manager_event_t *in, dn
     part->refused = false;
     part->instance = hello->instance;
     end_older (self, &hello->instance, worker, fx);
-    dn_manager_inventory (self, in, worker, fx);
+    learn_past (self, hello);
+    dn_manager_inventory (self, in, worker, fresh, fx);
     take_offer (self, worker, hello->slots, hello->standby, hello->services, fx);
-    welcome (self, worker, fx);
+
+    self->roster += joins;
+    dn_list_t roster = dn_manager_roster (self, fx);
+    welcome_worker (self, worker, &roster, fx);
+    if (joins)
+        tell_roster (self, worker, &roster, fx);
     dn_effect_t *row = dn_fx_log (fx, DN_FX_INFO, "worker_ready", worker->name);
     row->text = part->host;
     row->number = hello->slots;

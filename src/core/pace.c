@@ -101,6 +101,8 @@ dn_pace_sent (dn_pace_t *self, bool granted, int64_t now_ms)
         self->probe_unsent--;
         self->probe_open++;
     }
+    if (self->turn && granted)
+        self->allowed = self->base = max (self->allowed, self->in_flight);
     if (granted && self->probe_at_ms != INT64_MAX) /* we are served in turn: no need to knock */
         self->probe_at_ms = now_ms + DN_PACE_WAIT_MAX_MS / 2 + draw (self, DN_PACE_WAIT_MAX_MS);
     return is_probe;
@@ -130,13 +132,15 @@ dn_pace_placed (dn_pace_t *self, bool was_probe, bool stays)
             self->base = self->allowed = min (self->allowed + (stays ? 2 : 1), DN_PACE_MAX);
         return;
     }
+    if (was_probe)
+        self->turn = false;
     if (was_probe && self->probe_open) {
         on_probe_placed (self);
         return;
     }
     self->answers++;
-    if (self->probe)
-        return; /* one at a time */
+    if (self->probe || self->turn)
+        return; /* one at a time; and none by who waits for its turn */
     if (self->answers >= max (self->in_flight, DN_PACE_ROUND) << self->failed)
         start_probe (self, 1);
 }
@@ -147,17 +151,19 @@ leave (dn_pace_t *self, bool known)
     dn_check (self->in_flight > 0 && self->known >= known);
     self->in_flight--;
     self->known -= known;
+    if (self->turn && !self->probe)
+        self->allowed = self->base = self->in_flight;
 }
 
 void
 dn_pace_ended (dn_pace_t *self, bool known)
 {
     leave (self, known);
-    self->freed++;
+    self->freed += !self->turn;
 }
 
 void
-dn_pace_refused (dn_pace_t *self, bool known, uint32_t retry_after_ms, int64_t now_ms)
+dn_pace_refused (dn_pace_t *self, bool known, bool turn, uint32_t retry_after_ms, int64_t now_ms)
 {
     uint32_t allowed = allowed_now (self);
     leave (self, known);
@@ -165,6 +171,9 @@ dn_pace_refused (dn_pace_t *self, bool known, uint32_t retry_after_ms, int64_t n
         self->failed++;
     stop_probe (self);
     self->refused = true;
+    self->turn = self->turn || turn;
+    if (self->turn)
+        self->freed = 0;
     self->allowed = self->base = min (allowed, self->in_flight + self->freed);
 
     uint32_t wait_ms = min (max (retry_after_ms, DN_PACE_WAIT_MIN_MS), DN_PACE_WAIT_MAX_MS);
@@ -177,6 +186,26 @@ void
 dn_pace_left (dn_pace_t *self, bool known)
 {
     leave (self, known);
+}
+
+void
+dn_pace_alone (dn_pace_t *self)
+{
+    self->turn = false;
+    stop_probe (self);
+    self->failed = 0;
+    self->wait_ms = 0;
+    self->allowed = self->base = max (self->in_flight, 1);
+}
+
+void
+dn_pace_idle (dn_pace_t *self)
+{
+    if (!self->turn)
+        return;
+    self->turn = false;
+    stop_probe (self);
+    self->allowed = self->base = max (self->in_flight, 1);
 }
 
 void

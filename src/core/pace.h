@@ -16,7 +16,9 @@
  *    - Behind it is a timer: when nothing is on its way, or answers stay away, one probe after the
  *      manager's own estimate, doubled with each refusal up to DN_PACE_WAIT_MAX_MS, with full
  *      jitter.
- *    - Calls that answer a GRANT are never held back; they count as on their way.
+ *    - A client that was refused because others wait, too, waits for its *turn*: what ends makes
+ *      no room, calls go as the answer to a GRANT only, or one by the timer. A GRANT that says
+ *      that nobody else waits ends this, and so does a timer's call that finds a place.
  *
  *  Must never know: calls, messages, clocks. No allocation; a value that its owner holds.
  *
@@ -47,6 +49,7 @@ typedef struct {
     uint32_t probe_open;   /* calls of it that were sent and not answered yet */
     uint32_t failed;       /* probes refused in a row, at most DN_PACE_DOUBLINGS */
     bool     refused;      /* a REJECT came: it grows by probes only */
+    bool     turn;         /* it waits for its turn */
     bool     limited;      /* at the last settle there was no room: more is of use */
     uint32_t wait_ms;      /* the timer's next range */
     int64_t  probe_at_ms;  /* the timer; INT64_MAX: off */
@@ -77,8 +80,15 @@ void dn_pace_placed (dn_pace_t *self, bool was_probe, bool stays);
  *  that it stays. */
 void dn_pace_ended (dn_pace_t *self, bool known);
 
-/*  A call was refused for want of a place. */
-void dn_pace_refused (dn_pace_t *self, bool known, uint32_t retry_after_ms, int64_t now_ms);
+/*  A call was refused for want of a place; `turn`: the manager will grant one in turn. */
+void dn_pace_refused (dn_pace_t *self, bool known, bool turn, uint32_t retry_after_ms,
+                      int64_t now_ms);
+
+/*  A GRANT said that nobody else waits, and was used. */
+void dn_pace_alone (dn_pace_t *self);
+
+/*  Nothing is held any more: whoever comes next may try. */
+void dn_pace_idle (dn_pace_t *self);
 
 /*  A call left for another reason: never sent, never arrived, given up. */
 void dn_pace_left (dn_pace_t *self, bool known);

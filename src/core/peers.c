@@ -146,6 +146,10 @@ dn_peers_add (dn_peers_t *self, dn_role_t role, const dn_session_t *session)
     peer->session = *session;
     peer->faulted_ms = DN_NEVER;
     TAILQ_INIT (&peer->tasks);
+    if (role == DN_ROLE_CLIENT) {
+        TAILQ_INIT (&peer->u.client.waiters);
+        peer->u.client.beat_ms = DN_NEVER;
+    }
     if (role == DN_ROLE_WORKER) {
         peer->u.worker.number = dn_pool_row (self->numbers, dn_pool_take (self->numbers));
         self->worker[peer->u.worker.number] = peer;

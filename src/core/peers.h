@@ -19,18 +19,33 @@ typedef enum { DN_ROLE_CLIENT, DN_ROLE_WORKER } dn_role_t;
 
 struct dn_task;
 TAILQ_HEAD (dn_task_list, dn_task);
+struct dn_waiter;
+TAILQ_HEAD (dn_waiter_list, dn_waiter);
 
 typedef struct {
-    uint32_t term;    /* new with every new record, so a client can tell */
-    uint32_t waiting; /* tasks that it says it holds, by its last OPEN */
+    uint32_t term;       /* new with every new record, so a client can tell; 0: no HELLO yet */
+    uint32_t waiting;    /* tasks that it says it holds, by its last OPEN */
+    bool     early;      /* its first HELLO came while the manager was settling */
+    uint32_t forget_row; /* gone: workers before this row of the table have been told */
+    bool     late;       /* a grant of it expired, and it was not heard since: passed over */
+    int64_t  round_ms;   /* length of a round trip, BEAT to OPEN: the longest, slowly forgotten */
+    int64_t  beat_ms;    /* when the BEAT was sent whose mark it will echo; DN_NEVER: it has */
+    uint32_t waiters_count;
+    struct dn_waiter_list waiters;
 } dn_client_part_t;
 
 typedef struct {
     uint32_t     number; /* 0 to workers_max - 1, for sets of workers */
     uint32_t     pid;
-    uint32_t     slots;    /* tasks at a time, as announced last */
-    uint32_t     standby;  /* tasks beyond those, at most, likewise */
-    uint32_t     restarts; /* of its slots */
+    uint32_t     slots;       /* tasks at a time, as announced last */
+    uint32_t     standby;     /* tasks beyond those, at most, likewise */
+    uint32_t     placed;      /* tasks that hold a place there */
+    uint32_t     reserved;    /* places that are granted and not taken up yet */
+    uint32_t     roster;      /* version of the one that it is known to have */
+    uint32_t     roster_sent; /* of the one that it was sent last, */
+    uint64_t     roster_mark; /* which it has when it answers this BEAT */
+    uint64_t     listed_mark; /* what was sent to it before this BEAT has been answered, or lost */
+    uint32_t     restarts;    /* of its slots */
     uint64_t     rss_bytes;
     bool         draining;
     bool         refused;  /* it refused a task as BUSY since its last RESULT: our count is off */
@@ -46,12 +61,12 @@ typedef struct {
     uint32_t     link_number;  /* of its last HELLO */
     uint32_t     silent_beats; /* own beats since it was heard over this link */
     uint64_t     mark;         /* of the BEAT sent last */
-    bool         gone;         /* being swept: its tasks end, then the row is free */
+    bool         gone;         /* its tasks are told of, and the row is free when none is left */
     uint8_t      reason;       /* gone: denim_reason_t */
     int64_t      faulted_ms;   /* it was told last that a frame was malformed; DN_NEVER: never */
     uint64_t     malformed;    /* frames */
-    uint32_t     tasks_count;  /* client: records; worker: places in use */
-    struct dn_task_list tasks; /* client: by record; worker: by place */
+    uint32_t     tasks_count;  /* records that name it */
+    struct dn_task_list tasks;
     char                name[DN_NAME_ROOM];
     union {
         dn_client_part_t client;

@@ -36,6 +36,7 @@ dn_session_new (const dn_session_config_t *config, int64_t now_ms)
     self->heartbeat_ms = DN_HEARTBEAT_MS;
     self->payload_max = DN_PAYLOAD_MAX;
     self->ack_at_ms = DN_NEVER;
+    self->repeats = config->window * DN_REPEAT_PARTS;
     return self;
 }
 
@@ -195,6 +196,7 @@ dn_session_close (dn_session_core_t *self, dn_effects_t *fx)
     if (dn_session_ready (self))
         dn_fx_msg (fx, DN_FX_SEND, DN_MSG_BYE);
     self->link = DN_SESSION_NONE;
+    self->hello_owed = false;
     fail_all (self, DENIM_CANCELLED, DENIM_REASON_NONE);
     snprintf (self->failing_text, sizeof self->failing_text, "the client was closed");
 }
@@ -208,6 +210,7 @@ open_fresh (dn_session_core_t *self, const char *why, dn_effects_t *fx)
     self->link = DN_SESSION_OPENING;
     self->blocked = self->hello_owed = self->broken = false;
     self->acks_count = 0;
+    self->acks_bytes = 0;
     self->ack_at_ms = DN_NEVER;
     self->turns_count = 0;
     dn_fx_add (fx, DN_FX_FRESH);
@@ -282,6 +285,7 @@ on_welcome (dn_session_core_t *self, const dn_msg_t *msg, dn_effects_t *fx)
         dn_lines_reset (self->lines);
     bool was_up = self->link == DN_SESSION_UP;
     self->link = DN_SESSION_UP;
+    self->hello_owed = false; /* it answers an earlier one, and we are known */
     self->reached = true;
     self->fault = 0;
     self->epoch = welcome->epoch;
@@ -321,6 +325,7 @@ on_refusal (dn_session_core_t *self, const dn_fault_t *fault)
         dn_str_copy (self->failing_text, sizeof self->failing_text, fault->text);
     }
     self->link = DN_SESSION_NONE;
+    self->hello_owed = false;
 }
 
 static void
@@ -388,13 +393,15 @@ static on_message_fn *const on_message[DN_MSGS] = {
 };
 
 void
-dn_session_input (dn_session_core_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx)
+dn_session_input (dn_session_core_t *self, int64_t now_ms, const dn_msg_t *msg,
+                  uint64_t payload_bytes, dn_effects_t *fx)
 {
     dn_check (msg->kind < DN_MSGS);
     self->now_ms = now_ms;
     if (self->link == DN_SESSION_NONE)
         return; /* the socket of a link that we gave up */
     self->heard_ms = self->contact_ms = now_ms;
+    self->in_hand = payload_bytes;
     if (on_message[msg->kind])
         on_message[msg->kind](self, msg, fx);
 }

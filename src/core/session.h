@@ -27,13 +27,15 @@
 
 #define DN_WINDOW_DEFAULT     1000 /* calls outstanding */
 #define DN_WINDOW_MAX         1000000
-#define DN_CONNECT_TIMEOUT_MS 10000       /* a manager not reached once by then: UNAVAILABLE */
-#define DN_UNKNOWN_GRACE_MS   5000        /* a service never offered: UNKNOWN_TASK by then */
-#define DN_HEARTBEAT_MS       1000        /* until WELCOME says otherwise */
-#define DN_PAYLOAD_MAX        (64u << 20) /* bytes; likewise */
-#define DN_UNPLACED_BYTES     (1u << 20)  /* on their way without an answer; one call always */
-#define DN_ACKS_MAX           64          /* outcomes in one ACK; then it is sent */
-#define DN_ACK_MS             50          /* and after this time; a lost ACK costs a heartbeat */
+#define DN_CONNECT_TIMEOUT_MS 10000        /* a manager not reached once by then: UNAVAILABLE */
+#define DN_UNKNOWN_GRACE_MS   5000         /* a service never offered: UNKNOWN_TASK by then */
+#define DN_HEARTBEAT_MS       1000         /* until WELCOME says otherwise */
+#define DN_PAYLOAD_MAX        (64u << 20)  /* bytes; likewise */
+#define DN_UNPLACED_BYTES     (1u << 20)   /* on their way without an answer; one call always */
+#define DN_ACKS_MAX           64           /* outcomes in one ACK; then it is sent */
+#define DN_ACK_BYTES          (256u << 10) /* of outcomes that a worker keeps for us; likewise */
+#define DN_ACK_MS             20           /* and after this time; a lost ACK costs a heartbeat */
+#define DN_REPEAT_PARTS       10  /* outcomes that earn one more attempt at a call that was lost */
 #define DN_ASKS_MAX           16  /* questions without an answer; one more is answered with FULL */
 #define DN_GRANTS_MAX         64  /* in one turn; one more is passed on */
 #define DN_ADDRESS_ROOM       288 /* bytes of the address, for sentences */
@@ -112,9 +114,9 @@ void dn_session_abandon (dn_session_core_t *self, dn_handle_t handle, dn_effects
 void dn_session_ask (dn_session_core_t *self, uint64_t question, dn_str_t verb, dn_str_t args,
                      int64_t deadline_ms, dn_effects_t *fx);
 
-/*  A message from the manager. */
+/*  A message from the manager; its payload, of that many bytes, is in hand. */
 void dn_session_input (dn_session_core_t *self, int64_t now_ms, const dn_msg_t *msg,
-                       dn_effects_t *fx);
+                       uint64_t payload_bytes, dn_effects_t *fx);
 
 /*  The socket takes messages: a fresh one for the first time, or again after a refusal. */
 void dn_session_opened (dn_session_core_t *self, int64_t now_ms, dn_effects_t *fx);

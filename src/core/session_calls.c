@@ -8,6 +8,8 @@
 
 #include <inttypes.h>
 
+enum { RESULT_STARTED = 1 };
+
 /*  Is a call that was refused for this reason submitted again? */
 static bool
 is_retried (unsigned reason)
@@ -60,7 +62,7 @@ account (dn_session_core_t *self, dn_call_t *call, dn_call_event_t event, const 
         break;
     case DN_CALL_ON_AGAIN:
         if (ending->refused)
-            dn_pace_refused (pace, known, ending->retry_after_ms, self->now_ms);
+            dn_pace_refused (pace, known, ending->turn, ending->retry_after_ms, self->now_ms);
         else
             dn_pace_left (pace, known);
         break;
@@ -107,6 +109,18 @@ forget (dn_session_core_t *self, dn_call_t *call)
     dn_calls_remove (self->calls, call);
 }
 
+/*  How a call ends whose earlier attempt was lost: that one may have run, whatever is known of the
+ *  last one. */
+static denim_outcome_t
+after_lost_attempt (denim_outcome_t outcome, dn_result_t *result)
+{
+    result->flags |= RESULT_STARTED;
+    if (outcome != DENIM_REJECTED && outcome != DENIM_UNAVAILABLE && outcome != DENIM_UNKNOWN_TASK)
+        return outcome;
+    result->text = dn_str ("an attempt was lost and may have run; the next one found no place");
+    return DENIM_LOST;
+}
+
 static void
 complete (dn_session_core_t *self, dn_call_t *call, denim_outcome_t outcome,
           const dn_ending_t *ending, dn_effects_t *fx)
@@ -124,6 +138,8 @@ complete (dn_session_core_t *self, dn_call_t *call, denim_outcome_t outcome,
     result->session = self->config.id;
     result->seq = call->seq;
     result->attempt = call->attempt;
+    if (call->attempt > 1)
+        outcome = after_lost_attempt (outcome, result);
     result->outcome = (uint8_t) outcome;
     row->handle = call->self;
     row->reason = result->reason;
@@ -185,6 +201,25 @@ do_mark (dn_session_core_t *self, dn_call_t *call, const dn_ending_t *ending, dn
     row->number = 1;
 }
 
+/*  May one more attempt be made? The stock allows all calls that are outstanding to be lost at
+ *  once; in the long run one in DN_REPEAT_PARTS, so that a service which loses most of its calls
+ *  does not get each of them three times. */
+static bool
+spend_repeat (dn_session_core_t *self)
+{
+    if (self->repeats < DN_REPEAT_PARTS)
+        return false;
+    self->repeats -= DN_REPEAT_PARTS;
+    return true;
+}
+
+static void
+earn_repeat (dn_session_core_t *self)
+{
+    if (self->repeats < self->config.window * DN_REPEAT_PARTS)
+        self->repeats++;
+}
+
 /*  It may have run. Only a call that may run twice gets another attempt; one whose every attempt
  *  took its slot along would take the next one too. */
 static void
@@ -193,7 +228,7 @@ do_retry (dn_session_core_t *self, dn_call_t *call, const dn_ending_t *ending, d
     uint8_t reason = ending->result ? ending->result->reason : (uint8_t) ending->reason;
     if (reason == DENIM_REASON_CRASH || reason == DENIM_REASON_OUT_OF_MEMORY)
         call->crashes++;
-    if (!call->idempotent || call->attempt >= DN_CALL_ATTEMPTS) {
+    if (!call->idempotent || call->attempt >= DN_CALL_ATTEMPTS || !spend_repeat (self)) {
         bool poison = call->idempotent && call->crashes >= DN_CALL_ATTEMPTS;
         complete (self, call, poison ? DENIM_POISON : DENIM_LOST, ending, fx);
         return;
@@ -280,6 +315,14 @@ note_refusal (dn_session_core_t *self, dn_line_t *line, const dn_reject_t *msg)
         line->unknown_ms = self->now_ms;
 }
 
+/*  Does the manager remember that this client waits? */
+static bool
+is_granted (unsigned reason)
+{
+    return reason == DENIM_REASON_BUSY || reason == DENIM_REASON_STANDBY ||
+           reason == DENIM_REASON_NO_WORKER;
+}
+
 void
 dn_session_on_reject (dn_session_core_t *self, const dn_reject_t *msg, dn_effects_t *fx)
 {
@@ -295,6 +338,7 @@ dn_session_on_reject (dn_session_core_t *self, const dn_reject_t *msg, dn_effect
                           .reason = (denim_reason_t) msg->reason,
                           .text = msg->text,
                           .refused = true,
+                          .turn = is_granted (msg->reason),
                           .retry_after_ms = msg->retry_after_ms};
     if (!again && !msg->text.len)
         ending.text = dn_str (denim_reason_text (msg->reason));
@@ -311,8 +355,14 @@ dn_session_on_result (dn_session_core_t *self, const dn_result_t *msg, dn_effect
     if (!call || call->attempt != msg->attempt)
         return;
     dn_lines_get (self->lines, call->line)->unknown_ms = DN_NEVER;
-    dn_ending_t ending = {.result = msg};
-    bool        lost = msg->outcome == DENIM_LOST;
+    dn_result_t told = *msg;
+    if (told.outcome >= DENIM_OUTCOMES)
+        told.outcome =
+            DENIM_LOST; /* of a newer version: it may have run, and that is all we know */
+    dn_ending_t ending = {.result = &told};
+    bool        lost = told.outcome == DENIM_LOST;
+    if (!lost)
+        earn_repeat (self);
     dn_session_on (self, call, lost ? DN_CALL_ON_LOST : DN_CALL_ON_RESULT, &ending, fx);
 }
 

@@ -24,6 +24,7 @@ typedef struct {
     uint64_t grant;
     uint16_t count;
     uint8_t  priority;
+    bool     alone;
     char     service[DN_LINE_ROOM];
 } dn_turn_t;
 
@@ -39,7 +40,8 @@ struct dn_session_core {
     uint32_t            held;           /* calls that wait here */
     uint64_t            submits;
     uint64_t            rejected;
-    bool                more; /* the last tick did not get to the end */
+    uint32_t            repeats; /* attempts in stock for calls that are lost, in parts of one */
+    bool                more;    /* the last tick did not get to the end */
 
     /* the link */
     dn_session_link_t link;
@@ -60,6 +62,8 @@ struct dn_session_core {
     /* what is sent in batches */
     dn_row_ack_t  acks[DN_ACKS_MAX];
     uint32_t      acks_count;
+    uint64_t      acks_bytes; /* of those outcomes */
+    uint64_t      in_hand;    /* bytes of the payload of the message under way */
     int64_t       ack_at_ms;
     uint64_t      open_from; /* where the next OPEN begins */
     dn_turn_t     turns[DN_GRANTS_MAX];
@@ -84,6 +88,7 @@ typedef struct {
     dn_str_t           text;
     uint8_t            how;     /* of the CANCEL that is sent after it, when it is left */
     bool               refused; /* AGAIN: by a REJECT, which says how long to wait */
+    bool               turn;    /* and the client is granted its turn */
     uint32_t           retry_after_ms;
 } dn_ending_t;
 

@@ -15,7 +15,7 @@
 #define OPEN_CALLS_MAX  1000 /* as messages.def says */
 #define OPEN_WANTS_MAX  64   /* likewise */
 #define OPEN_CALL_BYTES 27   /* of an encoded row */
-#define OPEN_WANT_BYTES (1 + 127 + 1 + 4)
+#define OPEN_WANT_BYTES (1 + 127 + 1 + 4 + 1)
 #define ROOM_ROWS       16 /* effects that are left to others by who makes many */
 
 bool
@@ -63,6 +63,7 @@ static void
 drop_acks (dn_session_core_t *self)
 {
     self->acks_count = 0;
+    self->acks_bytes = 0;
     self->ack_at_ms = DN_NEVER;
 }
 
@@ -86,7 +87,8 @@ dn_session_ack (dn_session_core_t *self, uint64_t seq, uint16_t attempt, dn_effe
     if (self->acks_count == 0)
         self->ack_at_ms = self->now_ms + DN_ACK_MS;
     self->acks[self->acks_count++] = (dn_row_ack_t){seq, attempt};
-    if (self->acks_count == DN_ACKS_MAX)
+    self->acks_bytes += self->in_hand;
+    if (self->acks_count == DN_ACKS_MAX || self->acks_bytes >= DN_ACK_BYTES)
         say_acks (self, fx);
 }
 
@@ -126,7 +128,7 @@ list_wants (const dn_session_core_t *self, dn_effects_t *fx)
     dn_rows_t rows = dn_fx_rows (fx, OPEN_WANTS_MAX * OPEN_WANT_BYTES);
     for (const dn_line_t *line = dn_lines_first (self->lines); line; line = dn_lines_next (line))
         for (unsigned i = 0; i < DN_PRIORITIES; i++) {
-            dn_row_want_t want = {line->name_str, (uint8_t) i, line->held[i]};
+            dn_row_want_t want = {line->name_str, (uint8_t) i, line->held[i], line->pace.turn};
             if (!want.held || rows.count == OPEN_WANTS_MAX)
                 continue;
             if (dn_rows_put (&rows, DN_ROW_WANT, &want) < 0)
@@ -304,6 +306,7 @@ dn_session_on_grant (dn_session_core_t *self, const dn_grant_t *msg, dn_effects_
     dn_turn_t *turn = &self->turns[self->turns_count++];
     turn->grant = msg->grant;
     turn->count = msg->count;
+    turn->alone = msg->alone;
     turn->priority = msg->priority;
     dn_str_copy (turn->service, sizeof turn->service, msg->service);
     self->more = true;
@@ -324,6 +327,8 @@ use_turn (dn_session_core_t *self, dn_turn_t *turn, dn_effects_t *fx)
         }
         send_call (self, line, call, turn->grant, fx);
     }
+    if (line && turn->alone)
+        dn_pace_alone (&line->pace);
     return true;
 }
 

@@ -100,6 +100,25 @@ dn_tasks_get (const dn_tasks_t *self, dn_handle_t task)
     return row == DN_POOL_NONE ? NULL : &self->row[row];
 }
 
+static void
+join_worker (dn_task_t *task, dn_peer_t *worker)
+{
+    task->worker = worker->self;
+    worker->tasks_count++;
+    TAILQ_INSERT_TAIL (&worker->tasks, task, of_worker);
+}
+
+static void
+leave_worker (const dn_tasks_t *self, dn_task_t *task)
+{
+    dn_peer_t *worker = dn_peers_get (self->peers, task->worker);
+    if (!worker)
+        return;
+    worker->tasks_count--;
+    TAILQ_REMOVE (&worker->tasks, task, of_worker);
+    task->worker = DN_NONE;
+}
+
 dn_task_t *
 dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker, const dn_session_t *session,
                 uint64_t seq, uint16_t attempt, int64_t now_ms)
@@ -116,13 +135,12 @@ dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker, const dn
     task->session = *session;
     task->seq = seq;
     task->service = DN_SERVICE_NONE;
-    task->worker = worker->self;
     task->mark = worker->mark;
     task->placed_ms = now_ms;
     task->fresh = true;
     dn_tasks_attach (self, task, client);
-    worker->tasks_count++;
-    TAILQ_INSERT_TAIL (&worker->tasks, task, of_worker);
+    join_worker (task, worker);
+    worker->u.worker.placed++;
     TAILQ_INSERT_TAIL (&self->fresh, task, of_fresh);
     dn_index_put (self->keys, row_key (self, row), row);
     return task;
@@ -143,34 +161,43 @@ dn_tasks_attach (dn_tasks_t *self, dn_task_t *task, dn_peer_t *client)
     }
 }
 
+/*  The place that it holds or held: as many as its state says. */
 static void
-leave_place (dn_tasks_t *self, dn_task_t *task)
+count_place (const dn_tasks_t *self, const dn_task_t *task, int places)
 {
     dn_peer_t *worker = dn_peers_get (self->peers, task->worker);
+    if (!holds_place[task->state])
+        return;
     dn_check (worker != NULL);
-    dn_tasks_told (self, task);
-    worker->tasks_count--;
-    TAILQ_REMOVE (&worker->tasks, task, of_worker);
+    worker->u.worker.placed += (uint32_t) places;
 }
 
 void
 dn_tasks_move (dn_tasks_t *self, dn_task_t *task, dn_task_state_t state, dn_peer_t *worker)
 {
-    if (holds_place[task->state])
-        leave_place (self, task);
-    task->state = state;
-    if (holds_place[state]) {
-        task->worker = worker->self;
-        worker->tasks_count++;
-        TAILQ_INSERT_TAIL (&worker->tasks, task, of_worker);
+    dn_tasks_told (self, task);
+    count_place (self, task, -1);
+    if (worker && worker->self != task->worker) {
+        leave_worker (self, task);
+        join_worker (task, worker);
     }
+    task->state = state;
+    count_place (self, task, 1);
     if (state != DN_TASK_FREE)
         return;
 
     dn_tasks_attach (self, task, NULL);
+    leave_worker (self, task);
     uint32_t row = dn_pool_row (self->pool, task->self);
     dn_index_remove (self->keys, row_key (self, row), row);
     dn_pool_give (self->pool, task->self);
+}
+
+void
+dn_tasks_orphan (dn_tasks_t *self, dn_task_t *task)
+{
+    dn_check (!holds_place[task->state]);
+    leave_worker (self, task);
 }
 
 dn_task_t *

@@ -17,7 +17,7 @@
 #define DN_TASK_STATE_MAP(X)                                                                       \
     X (FREE, false, "no record")                                                                   \
     X (PLACED, true, "sent to its worker, or known to be there")                                   \
-    X (FINISHED, false, "its outcome went to the client and is not acknowledged")                  \
+    X (FINISHED, false, "its worker keeps the outcome until the client has acknowledged it")       \
     X (LOST, false, "its worker is gone; the client was told and has not acknowledged")
 
 typedef enum {
@@ -31,8 +31,9 @@ typedef struct dn_task {
     dn_handle_t     self;
     dn_task_state_t state; /* changed by dn_tasks_move only */
     uint16_t        attempt;
+    uint8_t         priority;
     bool            finish;  /* it goes on when its client dies */
-    bool            settled; /* the client wants no more of it; the place is still in use */
+    bool            settled; /* no client wants it any more; the place is still in use */
     bool            fresh;   /* on the list of those that KNOWN has not been sent for */
     bool            seen;    /* its worker has listed it in HELD or HELLO */
     uint8_t         reason;  /* LOST: denim_reason_t */
@@ -40,14 +41,18 @@ typedef struct dn_task {
     uint64_t        seq;
     uint32_t        try_no;       /* of the SUBMIT that made it; 0: adopted from a worker's list */
     uint32_t        service;      /* DN_SERVICE_NONE: adopted, so not known */
-    dn_handle_t     client;       /* DN_NONE: not known here */
+    dn_handle_t     client;       /* DN_NONE: settled */
     dn_handle_t     worker;       /* that it was placed at; may be gone */
     uint64_t        mark;         /* of the last BEAT to that worker when it was placed */
     uint64_t        listed_sweep; /* number of the last list, of worker or client, that named it */
-    uint64_t        told_mark;    /* of the last BEAT to the client when its outcome was sent */
+    uint64_t        told_mark;    /* of the last BEAT to the client when its outcome was sent, or
+                                     asked for; 0: never */
+    uint64_t        asked_mark; /* RESEND was sent before this BEAT to the worker; 0: it was not */
+    uint64_t        answer_bytes; /* FINISHED: of the outcome's payload */
     int64_t         placed_ms;
+    uint64_t        ticket; /* of its client's turn, kept if the worker refuses it */
     TAILQ_ENTRY (dn_task) of_client;
-    TAILQ_ENTRY (dn_task) of_worker; /* on it while PLACED */
+    TAILQ_ENTRY (dn_task) of_worker; /* on it while its worker has a row */
     TAILQ_ENTRY (dn_task) of_fresh;
 } dn_task_t;
 
@@ -62,15 +67,18 @@ dn_task_t *dn_tasks_find (const dn_tasks_t *self, const dn_session_t *session, u
                           uint16_t attempt);
 dn_task_t *dn_tasks_get (const dn_tasks_t *self, dn_handle_t task);
 
-/*  A new record, PLACED at `worker`, of `client` (NULL: not known here). NULL when the table is
+/*  A new record, PLACED at `worker`, of `client` (NULL: settled). NULL when the table is
  *  full. */
 dn_task_t *dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker,
                            const dn_session_t *session, uint64_t seq, uint16_t attempt,
                            int64_t now_ms);
 
-/*  The one place where a state changes. A task that becomes PLACED is so at `worker` (else it may
- *  be NULL). FREE ends the record. */
+/*  The one place where a state changes. `worker`: it is with that one from now on; NULL: with the
+ *  same as before. FREE is the end of the record. */
 void dn_tasks_move (dn_tasks_t *self, dn_task_t *task, dn_task_state_t state, dn_peer_t *worker);
+
+/*  Its worker is not to be known any more. Asserts that it holds no place. */
+void dn_tasks_orphan (dn_tasks_t *self, dn_task_t *task);
 
 /*  Put the record on the list of `client`, or (NULL) take it off its client's. */
 void dn_tasks_attach (dn_tasks_t *self, dn_task_t *task, dn_peer_t *client);

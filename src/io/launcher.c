@@ -102,7 +102,8 @@ find_program (dn_launcher_t *self, const dn_interpreter_t *interpreter, char *wh
 /*  ---- environment ---- */
 
 static const char *const own_names[OWN_VARIABLES] = {
-    DN_ENV_ROLE, DN_ENV_APPS, DN_ENV_FLAGS, DN_ENV_PARENT, DN_ENV_HOME, DN_ENV_PAYLOAD_MAX,
+    DN_ENV_ROLE,   DN_ENV_APPS, DN_ENV_FLAGS,       DN_ENV_NAME,
+    DN_ENV_PARENT, DN_ENV_HOME, DN_ENV_PAYLOAD_MAX,
 };
 
 static bool
@@ -146,6 +147,7 @@ add_own (char **envp, size_t *count, const dn_worker_settings_t *settings, dn_ro
 {
     char apps[VALUE_MAX];
     char flags[VALUE_MAX];
+    char name[DN_NAME_MAX];
     char parent[16];
     char payload_max[24];
 
@@ -156,6 +158,8 @@ add_own (char **envp, size_t *count, const dn_worker_settings_t *settings, dn_ro
     return add_variable (envp, count, DN_ENV_ROLE, role == DN_ROLE_ZYGOTE ? "zygote" : "slot") &&
            add_variable (envp, count, DN_ENV_APPS, apps) &&
            add_variable (envp, count, DN_ENV_FLAGS, flags) &&
+           add_variable (envp, count, DN_ENV_NAME,
+                         dn_worker_settings_name (settings, getpid (), name)) &&
            add_variable (envp, count, DN_ENV_PARENT, parent) &&
            add_variable (envp, count, DN_ENV_HOME, home) &&
            add_variable (envp, count, DN_ENV_PAYLOAD_MAX, payload_max);

@@ -7,8 +7,8 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "core/manager.h"
-#include "io/effect_log.h"
 #include "io/link.h"
+#include "io/manager_log.h"
 #include "io/manager_status.h"
 #include "io/process.h"
 
@@ -92,7 +92,7 @@ perform (dn_shell_t *self, dn_effects_t *fx, dn_effects_t *undo)
     for (uint32_t i = 0; i < fx->count; i++) {
         const dn_effect_t *effect = &fx->row[i];
         if (effect->kind == DN_FX_LOG)
-            dn_effect_log (effect, "peer", "count");
+            dn_manager_log (effect);
         else if (effect->kind == DN_FX_ASKED)
             answer (self, effect);
         else {
@@ -287,6 +287,7 @@ make_core (dn_shell_t *self, const dn_manager_settings_t *settings)
         .heartbeat_ms = (uint32_t) settings->heartbeat_ms,
         .liveness = (uint8_t) settings->liveness,
         .payload_max = settings->payload_max,
+        .lease_ms = (uint32_t) settings->lease_ms,
         .standby_ms = (uint32_t) settings->standby_ms,
         .retry_max_ms = (uint32_t) settings->retry_max_ms,
     };

@@ -45,7 +45,7 @@ static const dn_setting_t rows[] = {
 
     {"admission/standby_ms", DN_SETTING_MS, FIELD (standby_ms), 1, MINUTE_MS, "100", "ms",
         "Longest wait of a task at a worker before it is handed back.", NULL, NULL, NULL},
-    {"admission/lease_ms", DN_SETTING_MS, FIELD (lease_ms), 10, MINUTE_MS, "200", "ms",
+    {"admission/lease_ms", DN_SETTING_MS, FIELD (lease_ms), 10, MINUTE_MS, "20", "ms",
         "Shortest time that a place is kept for a client whose turn it is.", NULL, NULL, NULL},
     {"admission/retry_max_ms", DN_SETTING_MS, FIELD (retry_max_ms), 10, 10 * MINUTE_MS, "2000",
         "ms", "Longest wait that a refused client is told before it tries again by itself.",

@@ -20,7 +20,7 @@ static uint32_t
 busy_of (const dn_peer_t *worker)
 {
     uint32_t slots = worker->u.worker.slots;
-    return worker->tasks_count < slots ? worker->tasks_count : slots;
+    return worker->u.worker.placed < slots ? worker->u.worker.placed : slots;
 }
 
 static json_t *
@@ -32,7 +32,7 @@ worker_row (const dn_manager_t *manager, const dn_peer_t *worker)
                       dn_manager_worker_state (manager, worker), "services",
                       services_of (dn_manager_services (manager), part->number), "slots",
                       (json_int_t) part->slots, "busy", (json_int_t) busy_of (worker), "standby",
-                      (json_int_t) (worker->tasks_count - busy_of (worker)), "restarts",
+                      (json_int_t) (worker->u.worker.placed - busy_of (worker)), "restarts",
                       (json_int_t) part->restarts, "rss", (json_int_t) part->rss_bytes);
 }
 
@@ -48,10 +48,10 @@ service_row (const dn_manager_t *manager, uint32_t i)
         if (dn_manager_ready (manager, worker))
             slots += worker->u.worker.slots;
     }
-    return json_pack ("{s:s, s:I, s:I, s:I, s:f, s:f}", "name", service->name, "slots", slots,
+    return json_pack ("{s:s, s:I, s:I, s:I, s:I, s:f, s:f}", "name", service->name, "slots", slots,
                       "busy", (json_int_t) service->placed, "waiting",
-                      (json_int_t) service->waiting, "mean_run_ms", service->mean_run_us / 1000,
-                      "offered", service->offered);
+                      (json_int_t) service->waiting, "results", (json_int_t) service->results,
+                      "mean_run_ms", service->mean_run_us / 1000, "offered", service->offered);
 }
 
 static json_t *

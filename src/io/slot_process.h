@@ -18,7 +18,9 @@
 #include "io/launcher.h"
 #include "io/output.h"
 
-#define DN_STATUS_WAIT_MS 50 /* for the zygote to say how a slot ended; then nobody can say */
+/*  From the end of a slot until we stop waiting for the zygote to say how it ended: it says so at
+ *  once, but may itself have to wait for a CPU. After that, nobody can say. */
+#define DN_STATUS_WAIT_MS 1000
 
 typedef struct {
     bool          alive; /* from its making until its end was reported */

@@ -176,8 +176,9 @@ wait_ms (const dn_worker_t *self)
         return 0;
     if (self->look_ms < until_ms)
         until_ms = self->look_ms;
-    if (self->ending && self->now_ms + DN_STATUS_WAIT_MS < until_ms)
-        until_ms = self->now_ms + DN_STATUS_WAIT_MS;
+    int64_t tell_ms = dn_worker_tell_ms (self);
+    if (tell_ms < until_ms)
+        until_ms = tell_ms;
     return until_ms > self->now_ms ? (long) (until_ms - self->now_ms) : 0;
 }
 

@@ -26,6 +26,7 @@ static const struct {
     {"ready", "name", "slots", NULL, false, true},
     {"manager_back", "name", "slots", NULL, false, true},
     {"manager_lost", NULL, NULL, "silent_ms", false, true},
+    {"manager_unreachable", NULL, "tasks", "alone_ms", false, true},
     {"fault", NULL, NULL, NULL, false, true},
     {"task_ended", "task", NULL, NULL, false, false},
     {"outbox_full", NULL, "bytes", NULL, false, false},

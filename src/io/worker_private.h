@@ -104,6 +104,9 @@ void dn_worker_see_end (dn_worker_t *self, uint32_t row);
 void dn_worker_tell_failed (dn_worker_t *self);
 void dn_worker_tell_ended (dn_worker_t *self);
 
+/*  When the latter is due, if nothing comes before; DN_NEVER: not at all. */
+int64_t dn_worker_tell_ms (const dn_worker_t *self);
+
 /*  Now and then: memory, orphans, processes that have closed their channel and stay. */
 void dn_worker_look (dn_worker_t *self);
 

@@ -353,12 +353,28 @@ dn_worker_see_end (dn_worker_t *self, uint32_t row)
     self->ending++;
 }
 
-static bool
-is_over (const dn_worker_t *self, const dn_slot_process_t *process)
+/*  When its end is told at the latest: at once, when it is known how it ended. */
+static int64_t
+over_ms (const dn_worker_t *self, const dn_slot_process_t *process)
 {
-    return process->alive &&
-           (process->status_known || (process->ended_ms != DN_NEVER &&
-                                      self->now_ms >= process->ended_ms + DN_STATUS_WAIT_MS));
+    if (!process->alive)
+        return DN_NEVER;
+    if (process->status_known)
+        return self->now_ms;
+    return process->ended_ms == DN_NEVER ? DN_NEVER : process->ended_ms + DN_STATUS_WAIT_MS;
+}
+
+int64_t
+dn_worker_tell_ms (const dn_worker_t *self)
+{
+    int64_t first_ms = DN_NEVER;
+
+    for (uint32_t row = 0; self->ending && row <= self->slots; row++) {
+        int64_t ms = over_ms (self, &self->process[row]);
+        if (ms < first_ms)
+            first_ms = ms;
+    }
+    return first_ms;
 }
 
 /*  The zygote first: what it has said of its children must be heard before it is forgotten. */
@@ -371,7 +387,7 @@ dn_worker_tell_ended (dn_worker_t *self)
     reap (self);
     for (uint32_t i = 0; i <= self->slots; i++) {
         uint32_t row = self->slots - i;
-        if (is_over (self, &self->process[row]))
+        if (over_ms (self, &self->process[row]) <= self->now_ms)
             finish (self, row);
     }
     for (uint32_t row = 0; row <= self->slots; row++) {

@@ -194,7 +194,7 @@ on_message (dn_actor_t *self)
                        zmq_msg_size (&self->in.header)) < 0)
         return;
     self->has_value = msg.kind == DN_MSG_RESULT && self->in.count > 0;
-    dn_session_input (self->session, self->now_ms, &msg, self->fx);
+    dn_session_input (self->session, self->now_ms, &msg, self->in.payload_bytes, self->fx);
     perform (self);
     self->has_value = false;
 }

@@ -118,7 +118,8 @@ dn_lane_flush (dn_lane_t *self)
 
 /*  ---- answers ---- */
 
-/*  Put a RESULT for the task in hand. */
+/*  Put a RESULT for the task in hand. A VALUE is as small as can be: nobody asks where it was
+ *  made. */
 static void
 put_result (dn_lane_t *self, uint8_t outcome, uint8_t codec, dn_str_t text,
             const struct iovec *frames, unsigned frames_count)
@@ -132,6 +133,10 @@ put_result (dn_lane_t *self, uint8_t outcome, uint8_t codec, dn_str_t text,
     msg.u.result.flags = self->hand.started ? 1 : 0;
     msg.u.result.run_us = self->hand.run_us;
     msg.u.result.text = text;
+    if (outcome != DENIM_VALUE) {
+        msg.u.result.worker = dn_str (self->worker);
+        msg.u.result.host = dn_str (self->host);
+    }
 
     uint8_t     header[DN_HEADER_SMALL];
     dn_packet_t packet = {.frames = frames_count};

@@ -8,6 +8,7 @@
 #include "slot/zygote.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define ROW_MAX 160 /* bytes of an encoded service */
@@ -20,14 +21,17 @@ cast (PyObject *self)
 
 /*  ---- making ---- */
 
-/*  Channel (payload_max=0, has_page=True): of the descriptors that were inherited. */
+/*  Channel (payload_max=0, has_page=True, worker="", host=""): of the descriptors that were
+ *  inherited. */
 static PyObject *
 channel_new (PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char       *names[] = {"payload_max", "has_page", NULL};
+    static char       *names[] = {"payload_max", "has_page", "worker", "host", NULL};
     unsigned long long payload_max = 0;
     int                has_page = 1;
-    if (!PyArg_ParseTupleAndKeywords (args, kwargs, "|Kp", names, &payload_max, &has_page))
+    const char        *worker = "", *host = "";
+    if (!PyArg_ParseTupleAndKeywords (args, kwargs, "|Kpss", names, &payload_max, &has_page,
+                                      &worker, &host))
         return NULL;
     PyObject *object = PyType_GenericAlloc (type, 0);
     if (!object)
@@ -35,6 +39,8 @@ channel_new (PyTypeObject *type, PyObject *args, PyObject *kwargs)
     dn_lane_t *self = cast (object);
     uint64_t   body_max = payload_max ? payload_max + DN_HEADER_MAX : UINT64_MAX;
     self->payload_max = payload_max;
+    snprintf (self->worker, sizeof self->worker, "%s", worker);
+    snprintf (self->host, sizeof self->host, "%s", host);
     self->outbox.fd = -1;
     if (has_page && !(self->page = dn_birth_map_page ())) {
         PyErr_SetFromErrno (PyExc_OSError);

@@ -19,6 +19,7 @@
 #include "slot/outbox.h"
 #include "wire/heritage.h"
 
+#define DN_PLACE_MAX   64   /* a worker's name, or its host's; the wire takes 63 bytes */
 #define DN_WAITED_US   1000 /* results that have waited so long are sent before the next task */
 #define DN_LATE_MS     2    /* and after so long the timer sends them while it runs */
 #define DN_PROGRESS_MS 50   /* between two PROGRESS of a slot; what was said last counts */
@@ -47,7 +48,9 @@ typedef struct {
     dn_outbox_t              outbox;
     dn_names_t               names;
     dn_page_t               *page; /* borrowed from the process; NULL: every task may start */
-    uint64_t                 payload_max; /* bytes of all payload frames of one message */
+    uint64_t                 payload_max;          /* bytes of all payload frames of one message */
+    char                     worker[DN_PLACE_MAX]; /* the worker's name; "": not told */
+    char                     host[DN_PLACE_MAX];
     dn_hand_t                hand;
     int64_t                  oldest_us;   /* when the oldest result that waits was put; monotonic */
     int64_t                  progress_us; /* when PROGRESS was sent last */

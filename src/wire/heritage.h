@@ -30,8 +30,9 @@ enum {
 #define DN_ENV_APPS "DENIM_SLOT_APPS" /* module names, blanks between */
 #define DN_ENV_FLAGS                                                                               \
     "DENIM_SLOT_FLAGS" /* blanks between: only_decorated allow_pickle service=NAME */
+#define DN_ENV_NAME        "DENIM_SLOT_NAME"   /* the worker's: RESULTs but VALUE tell it */
 #define DN_ENV_PARENT      "DENIM_SLOT_PARENT" /* pid that getppid must return, PDEATHSIG set */
-#define DN_ENV_HOME        "DENIM_SLOT_HOME" /* folder of the package `denim`: end of sys.path */
+#define DN_ENV_HOME        "DENIM_SLOT_HOME"   /* folder of the package `denim`: end of sys.path */
 #define DN_ENV_PAYLOAD_MAX "DENIM_SLOT_PAYLOAD_MAX" /* bytes of all payload frames of one message */
 #define DN_ENV_APP_PATH    "DENIM_APP_PATH" /* optional: folders, ':' between, for sys.path */
 

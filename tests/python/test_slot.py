@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
 import pickle
@@ -21,7 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wire_probe import PATIENCE, ROOT, Message, Process, Slot, Tasks, Zygote, library_of, packet
+from interpreters import interpreters
+from wire_probe import (
+    PATIENCE,
+    ROOT,
+    WORKER,
+    Message,
+    Process,
+    Slot,
+    Tasks,
+    Zygote,
+    library_of,
+    packet,
+)
 
 from denim import payload
 
@@ -349,6 +360,34 @@ def test_a_value_beyond_payload_max_is_too_large(app: Path) -> None:
             result = slot.ask(task, [[200_000]])
             assert (result.outcome, result.flags, result.frames) == (TOO_LARGE, STARTED, [])
             assert "payload_max is 100000" in result.text
+
+
+# --- where it ran --------------------------------------------------------------------------------
+
+
+def test_every_answer_but_a_value_names_worker_and_host(app: Path) -> None:
+    asked = {
+        EXCEPTION: ("myapp:fail", [["no"]]),
+        UNKNOWN_TASK: ("myapp:ad", [[2, 3]]),
+        CODEC: ("myapp:unfit", None),
+        TOO_LARGE: ("myapp:big", [[200_000]]),
+    }
+    with Zygote("myapp", app, payload_max=100_000) as zygote:
+        child = zygote.fork(0)
+        child.link.expect("READY")
+        for outcome, (task, args) in asked.items():
+            result = child.ask(task, args) if args else child.ask(task)
+            assert (result.outcome, result.worker) == (outcome, WORKER)
+            assert result.host == os.uname().nodename[:63]
+        result = child.ask("myapp:add", [[2, 3]])
+        assert (result.outcome, result.worker, result.host) == (VALUE, "", "")
+
+
+@pytest.mark.parametrize(("name", "told"), [("", ""), ("ü" * 40, "ü" * 31), ("a\udcffb", "a?b")])
+def test_a_name_that_the_wire_does_not_take_harms_nothing(app: Path, name: str, told: str) -> None:
+    with Slot("myapp", app, name=name) as slot:
+        result = slot.ask("myapp:fail", [["no"]])
+        assert raised(result).message and result.worker == told
 
 
 # --- exceptions ----------------------------------------------------------------------------------
@@ -1001,16 +1040,6 @@ def test_a_new_slot_is_there_soon_after_a_kill(app: Path) -> None:
 
 
 # --- interpreters --------------------------------------------------------------------------------
-
-
-def interpreters() -> list[str]:
-    """This one, and every other CPython from 3.11 on that is installed where one would look."""
-    found = {os.path.realpath(sys.executable): sys.executable}
-    own = os.path.expanduser("~/.pyenv/versions/3.1[1-9].*/bin/python3")
-    for pattern in ("/usr/bin/python3.1[1-9]", own):
-        for path in sorted(glob.glob(pattern)):
-            found.setdefault(os.path.realpath(path), path)
-    return list(found.values())
 
 
 @pytest.mark.parametrize("embedded", [True, False], ids=["embedded", "as_it_is"])

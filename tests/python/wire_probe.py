@@ -87,7 +87,7 @@ def _encode_fields(row: Row, values: dict[str, Any]) -> bytes:
     return out
 
 
-def encode(name: str, **values: Any) -> bytes:
+def encode(name: str, /, **values: Any) -> bytes:
     """A header frame."""
     row = TABLE[name]
     return bytes([row.number, 0]) + _encode_fields(row, values)
@@ -223,6 +223,7 @@ class Link:
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.sigqueue.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p]
 CANCEL = 1 << 31
+WORKER = "w7"  # the name of the worker that a test plays
 
 
 def bootstrap() -> str:
@@ -315,6 +316,7 @@ class Process:
         payload_max: int = 0,
         home: str | None = None,
         parent: int | None = None,
+        name: str = WORKER,
     ) -> None:
         library, executable = (
             (own_library(), sys.executable) if python is None else library_of(python)
@@ -332,6 +334,7 @@ class Process:
             "DENIM_SLOT_ROLE": role,
             "DENIM_SLOT_APPS": app,
             "DENIM_SLOT_FLAGS": flags,
+            "DENIM_SLOT_NAME": name,
             "DENIM_SLOT_PARENT": str(parent or os.getpid()),
             "DENIM_SLOT_HOME": home or os.path.realpath(os.path.join(programs, "../python")),
             "DENIM_SLOT_PAYLOAD_MAX": str(payload_max),

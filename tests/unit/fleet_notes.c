@@ -10,20 +10,36 @@
 #include <string.h>
 
 static uint32_t
-note_rows (note_t *note, dn_list_t list)
+note_rows (world_t *self, note_t *note, dn_list_t list)
 {
     dn_row_held_t row;
     uint32_t      count = 0;
+    memset (self->listed, 0, sizeof self->listed);
     while (dn_list_next (&list, DN_ROW_HELD, &row)) {
         if (count < sizeof note->states)
             note->states[count] = row.state;
+        if (row.seq < WORLD_SEQS)
+            self->listed[row.seq] = (uint8_t) (row.state + 1);
         count++;
     }
     return count;
 }
 
+static uint32_t
+note_rosters (note_t *note, dn_list_t list)
+{
+    dn_row_roster_t row;
+    uint32_t        count = 0;
+    for (; dn_list_next (&list, DN_ROW_ROSTER, &row); count++)
+        if (count < sizeof note->epoch / sizeof note->epoch[0]) {
+            note->epoch[count] = row.epoch;
+            note->version[count] = row.version;
+        }
+    return count;
+}
+
 static void
-note_msg (note_t *note, const dn_msg_t *msg)
+note_msg (world_t *self, note_t *note, const dn_msg_t *msg)
 {
     note->msg = msg->kind;
     if (msg->kind == DN_MSG_RESULT) {
@@ -39,6 +55,7 @@ note_msg (note_t *note, const dn_msg_t *msg)
     if (msg->kind == DN_MSG_REFUSE) {
         note->seq = msg->u.refuse.seq;
         note->reason = msg->u.refuse.reason;
+        note->held = msg->u.refuse.held;
         note->slots = msg->u.refuse.slots_free;
         note->standby = msg->u.refuse.standby_free;
     }
@@ -50,11 +67,13 @@ note_msg (note_t *note, const dn_msg_t *msg)
         note->slots = msg->u.worker_hello.slots;
         note->standby = msg->u.worker_hello.standby;
         note->link = msg->u.worker_hello.link;
-        note->rows = note_rows (note, msg->u.worker_hello.inventory);
+        note->rows = note_rows (self, note, msg->u.worker_hello.inventory);
+        note->rosters = note_rosters (note, msg->u.worker_hello.rosters);
+        note->forgotten = msg->u.worker_hello.forgotten.count;
     }
     if (msg->kind == DN_MSG_HELD) {
         note->mark = msg->u.held.mark;
-        note->rows = note_rows (note, msg->u.held.tasks);
+        note->rows = note_rows (self, note, msg->u.held.tasks);
     }
 }
 
@@ -70,7 +89,7 @@ world_note (world_t *self, const dn_effect_t *row)
     note->handle = row->handle;
     note->how = row->how;
     if (row->kind == DN_FX_SEND)
-        note_msg (note, &row->msg);
+        note_msg (self, note, &row->msg);
     if (row->kind == DN_FX_LOG)
         snprintf (note->event, sizeof note->event, "%s", row->event);
     if (row->text)
@@ -142,15 +161,31 @@ refusal_of (const world_t *self, uint64_t seq)
     return sent_about (self, DN_MSG_REFUSE, seq);
 }
 
+uint32_t
+relays_of (const world_t *self, uint64_t seq)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < self->notes; i++)
+        count += self->note[i].kind == DN_FX_RELAY_KEPT && self->note[i].seq == seq;
+    return count;
+}
+
 bool
 relayed (const world_t *self, uint64_t seq)
 {
+    return relays_of (self, seq) > 0;
+}
+
+uint32_t
+sends_of (const world_t *self, uint64_t seq)
+{
+    uint32_t count = relays_of (self, seq);
     for (uint32_t i = 0; i < self->notes; i++) {
         const note_t *note = &self->note[i];
-        if ((note->kind == DN_FX_RELAY || note->kind == DN_FX_RELAY_KEPT) && note->seq == seq)
-            return true;
+        bool          end = note->msg == DN_MSG_RESULT || note->msg == DN_MSG_REFUSE;
+        count += note->kind == DN_FX_SEND && end && note->seq == seq;
     }
-    return false;
+    return count;
 }
 
 bool
@@ -169,6 +204,27 @@ kept_count (const world_t *self)
     for (uint32_t i = 0; i < DN_HOLDS_MAX; i++)
         count += self->kept[i] != 0;
     return count;
+}
+
+uint32_t
+answers_kept (const world_t *self)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < DN_HOLDS_MAX; i++)
+        count += self->kept[i] && self->answer[i];
+    return count;
+}
+
+uint32_t
+held_count (world_t *self, uint64_t epoch)
+{
+    uint32_t notes = self->notes;
+    world_beat (self, epoch, ++self->beats);
+    const note_t *held = last_sent (self, DN_MSG_HELD);
+    dn_check (held && held->mark == self->beats);
+    uint32_t rows = held->rows;
+    self->notes = notes;
+    return rows;
 }
 
 uint32_t

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const dn_session_t world_client = {{0xc1, 1, 2, 3}};
-
 static uint32_t
 slot_row (uint32_t slot)
 {
@@ -24,6 +22,12 @@ static uint64_t *
 kept_under (world_t *self, dn_handle_t handle)
 {
     return &self->kept[(uint32_t) handle % DN_HOLDS_MAX];
+}
+
+static bool *
+answer_under (world_t *self, dn_handle_t handle)
+{
+    return &self->answer[(uint32_t) handle % DN_HOLDS_MAX];
 }
 
 static uint64_t
@@ -75,6 +79,7 @@ perform_hand (world_t *self, const dn_effect_t *row)
     uint64_t      kept = *kept_under (self, row->handle);
 
     dn_check (slot->alive && kept && slot->first + slot->count < WORLD_TASKS);
+    dn_check (!*answer_under (self, row->handle));
     slot->task[slot->first + slot->count++] =
         (world_task_t){row->handle, kept - 1, (uint32_t) row->number};
 }
@@ -109,16 +114,18 @@ perform_start (world_t *self, const dn_effect_t *row)
     slot->alive = true;
 }
 
+/*  An answer is kept before it is sent; PROGRESS and PART are not passed on yet. */
 static void
 perform_relay (world_t *self, const dn_effect_t *row)
 {
-    self->note[self->notes - 1].seq = seq_in_hand (self);
-    perform_send (self, row);
+    (void) self, (void) row;
+    dn_check (!"an answer that is not kept");
 }
 
 static void
 perform_relay_kept (world_t *self, const dn_effect_t *row)
 {
+    dn_check (*kept_under (self, row->handle) && *answer_under (self, row->handle));
     self->note[self->notes - 1].seq = *kept_under (self, row->handle) - 1;
     perform_send (self, row);
 }
@@ -127,6 +134,7 @@ static void
 perform_keep (world_t *self, const dn_effect_t *row)
 {
     *kept_under (self, row->handle) = seq_in_hand (self) + 1;
+    *answer_under (self, row->handle) = self->in_hand->kind == DN_MSG_RESULT;
 }
 
 static void
@@ -215,8 +223,8 @@ call_input (world_t *self, const void *arg, dn_effects_t *fx)
     dn_fleet_input (self->fleet, self->now_ms, self->in_hand, *payload_bytes, fx);
 }
 
-static void
-feed (world_t *self, const dn_msg_t *msg, uint64_t payload_bytes)
+void
+world_feed (world_t *self, const dn_msg_t *msg, uint64_t payload_bytes)
 {
     self->in_hand = msg;
     world_call (self, call_input, &payload_bytes);
@@ -244,99 +252,6 @@ feed_slot (world_t *self, uint32_t slot, const dn_msg_t *msg, uint64_t bytes)
     self->in_hand = msg;
     world_call (self, call_from_slot, &args);
     self->in_hand = NULL;
-}
-
-void
-world_say (world_t *self, dn_kind_t kind)
-{
-    dn_msg_t msg = {.kind = kind};
-    feed (self, &msg, 0);
-}
-
-void
-world_welcome (world_t *self, uint64_t epoch)
-{
-    dn_msg_t msg = {.kind = DN_MSG_WELCOME};
-    msg.u.welcome.epoch = epoch;
-    msg.u.welcome.heartbeat_ms = 1000;
-    msg.u.welcome.liveness = 3;
-    msg.u.welcome.payload_max = 1000000;
-    msg.u.welcome.standby_ms = 100;
-    feed (self, &msg, 0);
-}
-
-void
-world_beat (world_t *self, uint64_t epoch, uint64_t mark)
-{
-    dn_msg_t msg = {.kind = DN_MSG_BEAT};
-    msg.u.beat.epoch = epoch;
-    msg.u.beat.mark = mark;
-    feed (self, &msg, 0);
-}
-
-void
-world_fault (world_t *self, uint8_t reason)
-{
-    dn_msg_t msg = {.kind = DN_MSG_FAULT};
-    msg.u.fault.reason = reason;
-    msg.u.fault.major = 2;
-    msg.u.fault.text = dn_str ("no");
-    feed (self, &msg, 0);
-}
-
-void
-world_drain (world_t *self, uint32_t timeout_ms)
-{
-    dn_msg_t msg = {.kind = DN_MSG_DRAIN};
-    msg.u.drain.timeout_ms = timeout_ms;
-    feed (self, &msg, 0);
-}
-
-void
-world_forget (world_t *self, const dn_session_t *session)
-{
-    dn_msg_t msg = {.kind = DN_MSG_FORGET};
-    msg.u.forget.session = *session;
-    feed (self, &msg, 0);
-}
-
-void
-world_about (world_t *self, dn_kind_t kind, uint64_t seq, uint8_t how)
-{
-    dn_msg_t msg = {.kind = kind};
-    msg.u.cancel.session = world_client; /* SETTLED and RESEND begin with the same fields */
-    msg.u.cancel.seq = seq;
-    msg.u.cancel.attempt = 1;
-    if (kind == DN_MSG_CANCEL)
-        msg.u.cancel.how = how;
-    feed (self, &msg, 0);
-}
-
-void
-world_run_with (world_t *self, uint64_t seq, const dn_submit_t *fields, uint64_t payload_bytes)
-{
-    uint8_t  bytes[DN_HEADER_SMALL];
-    dn_msg_t inner = {.kind = DN_MSG_SUBMIT};
-    dn_msg_t msg = {.kind = DN_MSG_RUN};
-
-    inner.u.submit = *fields;
-    inner.u.submit.seq = seq;
-    inner.u.submit.attempt = 1;
-    inner.u.submit.service = dn_str ("app");
-    inner.u.submit.task = dn_str ("app:add");
-    ptrdiff_t n = dn_msg_encode (&inner, bytes, sizeof bytes);
-    dn_check (n > 0);
-    msg.u.run.session = world_client;
-    msg.u.run.attempt = 1;
-    msg.u.run.submit = (dn_str_t){(const char *) bytes, (uint16_t) n};
-    feed (self, &msg, payload_bytes);
-}
-
-void
-world_run (world_t *self, uint64_t seq)
-{
-    dn_submit_t fields = {0};
-    world_run_with (self, seq, &fields, 10);
 }
 
 void
@@ -415,7 +330,7 @@ answer (world_t *self, uint32_t number, uint32_t run_us, uint64_t bytes)
         claim (self, slot, &task);
     slot->first++;
     slot->count--;
-    msg.u.result.session = world_client;
+    msg.u.result.session = self->client[task.seq];
     msg.u.result.seq = task.seq;
     msg.u.result.attempt = 1;
     msg.u.result.run_us = run_us;

@@ -26,18 +26,23 @@ typedef struct {
     uint64_t     number;
     dn_handle_t  handle;
     uint8_t      how;
-    uint64_t     seq;     /* of the task: RESULT, REFUSE, HAND, RELAY */
+    uint64_t     seq;     /* of the task: RESULT, REFUSE, RELAY_KEPT */
     uint8_t      outcome; /* RESULT made by the fleet */
     uint8_t      reason;  /* RESULT, REFUSE */
     uint8_t      flags;   /* RESULT */
     uint8_t      signal;
     uint8_t      exit_code;
+    bool         held;  /* REFUSE */
     uint32_t     slots; /* WORKER_HELLO, OFFER: places; REFUSE: free ones */
     uint32_t     standby;
     uint32_t     link;      /* WORKER_HELLO */
     uint32_t     rows;      /* WORKER_HELLO: inventory; HELD: tasks */
     uint64_t     mark;      /* HELD */
     uint8_t      states[8]; /* WORKER_HELLO, HELD: of the first rows */
+    uint32_t     rosters;   /* WORKER_HELLO: rows of them, */
+    uint64_t     epoch[8];  /* and of the first rows */
+    uint32_t     version[8];
+    uint32_t     forgotten; /* WORKER_HELLO: clients */
     char         text[200];
     char         event[32]; /* LOG */
 } note_t;
@@ -70,7 +75,10 @@ typedef struct {
     uint64_t        beats;
     const dn_msg_t *in_hand;         /* of the message that is being fed */
     uint64_t     kept[DN_HOLDS_MAX]; /* seq + 1 of what is kept, by row of the handle; 0: nothing */
-    bool         ran[WORLD_SEQS];    /* each task runs once at most: asserted */
+    bool         answer[DN_HOLDS_MAX]; /* and that is an answer, no task */
+    bool         ran[WORLD_SEQS];      /* each task runs once at most: asserted */
+    dn_session_t client[WORLD_SEQS];   /* whose it is */
+    uint8_t      listed[WORLD_SEQS];   /* state + 1 in the last HELLO or HELD; 0: not in it */
     bool         exited;
     int          exit_code;
     world_slot_t slot[WORLD_SLOTS + 1]; /* the last one is the zygote */
@@ -79,6 +87,7 @@ typedef struct {
 } world_t;
 
 extern const dn_session_t world_client;
+extern const dn_session_t world_other;
 
 /*  Defaults: 2 slots, 8 standby, no zygote, no limits. */
 dn_fleet_config_t world_config (void);
@@ -96,23 +105,34 @@ void world_pass (world_t *self, int64_t ms);
 typedef void (world_call_fn) (world_t *self, const void *arg, dn_effects_t *fx);
 void world_call (world_t *self, world_call_fn *fn, const void *arg);
 
-/*  What happens. */
+/*  What happens at the slots and at the socket. */
 void world_ready (world_t *self, uint32_t slot);
 void world_ready_with (world_t *self, uint32_t slot, uint32_t threads);
 void world_failed (world_t *self, uint32_t slot);
 void world_writable (world_t *self);
+
+/*  A message of the manager. */
+void world_feed (world_t *self, const dn_msg_t *msg, uint64_t payload_bytes);
+void world_say (world_t *self, dn_kind_t kind); /* without fields */
 void world_welcome (world_t *self, uint64_t epoch);
-void world_say (world_t *self, dn_kind_t kind); /* a message without fields */
 void world_beat (world_t *self, uint64_t epoch, uint64_t mark);
 void world_fault (world_t *self, uint8_t reason);
 void world_drain (world_t *self, uint32_t timeout_ms);
 void world_forget (world_t *self, const dn_session_t *session);
-void world_about (world_t *self, dn_kind_t kind, uint64_t seq,
-                  uint8_t how); /* CANCEL SETTLED RESEND */
+void world_about (world_t *self, dn_kind_t kind, uint64_t seq, uint8_t how); /* CANCEL RESEND */
+void world_settle (world_t *self, uint64_t seq);
+void world_settle_all (world_t *self, const uint64_t *seq, uint32_t count);
 
+/*  WELCOME or BEAT with a roster of `count` workers whose sessions begin with `first`. */
+void world_roster (world_t *self, dn_kind_t kind, uint64_t epoch, uint32_t version, uint8_t first,
+                   uint32_t count);
+
+/*  RUN: of the usual client, or of any. A number belongs to one client. */
 void world_run (world_t *self, uint64_t seq);
 void world_run_with (world_t *self, uint64_t seq, const dn_submit_t *fields,
                      uint64_t payload_bytes);
+void world_run_of (world_t *self, const dn_session_t *client, uint64_t seq,
+                   const dn_submit_t *fields, uint64_t payload_bytes);
 
 /*  The slot starts its next task; answers the one that it is at (starting it, if it has not). */
 void world_start (world_t *self, uint32_t slot);
@@ -141,8 +161,14 @@ const note_t *last_sent (const world_t *self, dn_kind_t kind);
 const note_t *result_of (const world_t *self, uint64_t seq); /* made by the fleet */
 const note_t *refusal_of (const world_t *self, uint64_t seq);
 bool          relayed (const world_t *self, uint64_t seq);
+uint32_t      relays_of (const world_t *self, uint64_t seq); /* how many times */
+uint32_t      sends_of (const world_t *self, uint64_t seq);  /* the same, RESULT, REFUSE too */
 bool          logged (const world_t *self, const char *event);
 uint32_t      kept_count (const world_t *self);
+uint32_t      answers_kept (const world_t *self); /* by the shell, so none that the fleet made */
+
+/*  What the fleet holds, as it answers a BEAT: how many tasks. The notes are as before. */
+uint32_t held_count (world_t *self, uint64_t epoch);
 
 /*  Tasks in the channel of a false slot, not answered; the slot that has a task, or -1. */
 uint32_t in_channel (const world_t *self, uint32_t slot);

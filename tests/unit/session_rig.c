@@ -79,7 +79,7 @@ rig_run (rig_t *rig, int64_t ms)
 void
 rig_input (rig_t *rig, const dn_msg_t *msg)
 {
-    dn_session_input (rig->session, rig->now_ms, msg, rig->fx);
+    dn_session_input (rig->session, rig->now_ms, msg, 0, rig->fx);
     rig_take (rig);
     rig_tick (rig, 0);
 }

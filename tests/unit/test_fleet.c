@@ -45,7 +45,10 @@ task_goes_to_an_idle_slot_and_its_answer_back (void **state)
     assert_int_equal (kept_count (world), 1);
     world_answer (world, 0, SHORT_US);
     assert_true (relayed (world, 1));
+    assert_int_equal (answers_kept (world), 1);
+    world_settle (world, 1);
     assert_int_equal (kept_count (world), 0);
+    assert_int_equal (held_count (world, 1), 0);
     world_free (world);
 }
 

@@ -1,4 +1,4 @@
-/*  test_fleet_link.c - how a fleet greets its manager, loses it, keeps answers for it, and leaves
+/*  test_fleet_link.c - how a fleet greets its manager, loses it, and leaves
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -68,12 +68,14 @@ nothing_is_sent_between_hello_and_welcome (void **state)
     world_exit (world, 1, SIGNALLED (SIGSEGV));
     world_run (world, 3); /* placed over the old link: HELLO did not list it */
     world_pass (world, 300);
-    assert_int_equal (count_of (world, DN_FX_SEND) + count_of (world, DN_FX_RELAY), 0);
+    assert_int_equal (count_of (world, DN_FX_SEND) + count_of (world, DN_FX_RELAY_KEPT), 0);
     assert_int_equal (kept_count (world), 1);
     world_welcome (world, 1);
     assert_true (relayed (world, 1));
     assert_int_equal (result_of (world, 2)->outcome, DENIM_LOST);
     assert_int_equal (slot_with (world, 3), -1);
+    world_settle_all (world, (uint64_t[]){1, 2}, 2);
+    assert_int_equal (held_count (world, 1), 0);
     assert_int_equal (kept_count (world), 0);
     world_free (world);
 }
@@ -125,12 +127,14 @@ silent_manager_is_given_up_and_running_tasks_go_on (void **state)
     assert_true (logged (world, "manager_lost"));
     world_forget_notes (world);
     world_answer (world, 0, 10);
-    assert_int_equal (count_of (world, DN_FX_SEND) + count_of (world, DN_FX_RELAY), 0);
+    assert_int_equal (count_of (world, DN_FX_SEND) + count_of (world, DN_FX_RELAY_KEPT), 0);
     world_writable (world);
     assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->link, 2);
     assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->rows, 2);
     world_welcome (world, 9);
-    assert_true (relayed (world, 1));
+    assert_int_equal (slot_with (world, 2), 1);
+    world_answer (world, 1, 10);
+    assert_true (relayed (world, 2));
     assert_true (logged (world, "manager_back"));
     world_free (world);
 }
@@ -230,118 +234,6 @@ question_gets_an_answer (void **state)
     world_free (world);
 }
 
-/*  ---- the outbox ---- */
-
-static void
-answer_that_the_socket_does_not_take_is_kept_and_sent_later (void **state)
-{
-    world_t *world = up ();
-    (void) state;
-
-    world_run (world, 1);
-    world_run (world, 2);
-    world_start (world, 1);
-    world->full = true;
-    world_answer (world, 0, 10);
-    assert_false (relayed (world, 1));
-    world_exit (world, 1, SIGNALLED (SIGSEGV));
-    assert_true (dn_fleet_wants_writable (world->fleet));
-    world_about (world, DN_MSG_RESEND, 1, 0); /* no more than waiting can be done */
-    assert_false (relayed (world, 1));
-    world_writable (world);
-    assert_true (relayed (world, 1));
-    assert_int_equal (result_of (world, 2)->outcome, DENIM_LOST);
-    assert_false (dn_fleet_wants_writable (world->fleet));
-    assert_int_equal (kept_count (world), 0);
-    world_free (world);
-}
-
-static void
-full_outbox_takes_no_task (void **state)
-{
-    dn_fleet_config_t config = world_config ();
-    (void) state;
-
-    config.outbox_bytes = 25; /* of answers with 10 */
-    world_t *world = world_up (&config);
-    for (uint64_t seq = 1; seq <= 3; seq++)
-        world_run (world, seq);
-    world->full = true;
-    world_answer (world, 0, 10);
-    world_answer (world, 1, 10);
-    assert_false (logged (world, "outbox_full"));
-    world_answer (world, 0, 10);
-    assert_true (logged (world, "outbox_full"));
-    world->full = false;
-    world_beat (world, 1, 1);
-    assert_int_equal (last_sent (world, DN_MSG_HELD)->states[0], 2);
-    world_run (world, 4); /* the manager did not know yet */
-    assert_int_equal (kept_count (world), 3);
-    world_writable (world);
-    assert_int_equal (kept_count (world), 0);
-    world_run (world, 5);
-    assert_true (slot_with (world, 5) >= 0);
-    world_free (world);
-}
-
-static void
-settled_and_forgotten_answers_are_let_go (void **state)
-{
-    world_t *world = up ();
-    (void) state;
-
-    world_run (world, 1);
-    world_run (world, 2);
-    world->full = true;
-    world_answer (world, 0, 10);
-    world_answer (world, 1, 10);
-    world_about (world, DN_MSG_SETTLED, 1, 0);
-    assert_int_equal (kept_count (world), 1);
-    world_forget (world, &world_client);
-    assert_int_equal (kept_count (world), 0);
-    world_writable (world);
-    assert_false (relayed (world, 1) || relayed (world, 2));
-    world_free (world);
-}
-
-static void
-refusal_that_cannot_be_sent_is_kept_like_an_answer (void **state)
-{
-    world_t *world = up ();
-    (void) state;
-
-    for (uint64_t seq = 1; seq <= 3; seq++)
-        world_run (world, seq);
-    world->full = true;
-    world_pass (world, 100);
-    assert_null (refusal_of (world, 3));
-    world_writable (world);
-    assert_int_equal (refusal_of (world, 3)->reason, DENIM_REASON_STANDBY);
-    world_free (world);
-}
-
-static void
-long_outbox_goes_in_portions (void **state)
-{
-    dn_fleet_config_t config = world_config ();
-    (void) state;
-
-    config.outbox_bytes = 1000000;
-    world_t *world = world_up (&config);
-    world->full = true;
-    for (uint64_t seq = 1; seq <= 300; seq++) {
-        world_run (world, seq);
-        world_answer (world, (uint32_t) slot_with (world, seq), 10);
-    }
-    world_forget_notes (world);
-    world_writable (world);
-    assert_true (count_of (world, DN_FX_RELAY_KEPT) < 300);
-    world_pass (world, 1);
-    assert_int_equal (count_of (world, DN_FX_RELAY_KEPT), 300);
-    assert_int_equal (kept_count (world), 0);
-    world_free (world);
-}
-
 /*  ---- leaving ---- */
 
 static void
@@ -372,6 +264,7 @@ drain_refuses_what_waits_and_lets_end_what_runs (void **state)
     world_answer (world, 0, 10);
     world_answer (world, 1, 10);
     assert_true (relayed (world, 1) && relayed (world, 2));
+    world_settle_all (world, (uint64_t[]){1, 2, 3}, 3);
     world_pass (world, 0);
     assert_int_equal (sent_of (world, DN_MSG_BYE), 1);
     assert_int_equal (count_of (world, DN_FX_STOP), 2);
@@ -423,6 +316,7 @@ drain_that_takes_too_long_loses_what_runs (void **state)
     world_exit (world, 0, SIGNALLED (SIGKILL));
     assert_int_equal (result_of (world, 1)->outcome, DENIM_LOST);
     assert_int_equal (result_of (world, 1)->reason, DENIM_REASON_SHUTDOWN);
+    world_settle (world, 1);
     world_pass (world, 0);
     end_all (world);
     assert_true (world->exited);
@@ -446,7 +340,54 @@ second_signal_waits_for_nothing (void **state)
     assert_int_equal (sent_of (world, DN_MSG_BYE), 1);
     assert_true (world->exited);
     assert_int_equal (world->exit_code, 0);
+    assert_true (logged (world, "answers_dropped")); /* not even for SETTLED */
+    world_free (world);
+}
+
+static void
+worker_that_drains_waits_until_its_answers_are_settled (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_run (world, 1);
+    world_run (world, 2);
+    world_answer (world, 0, 10);
+    world_drain (world, 10000);
+    world_answer (world, 1, 10);
+    for (int i = 0; i < 5; i++) {
+        world_pass (world, 1000);
+        world_beat (world, 1, 1);
+    }
+    assert_int_equal (sent_of (world, DN_MSG_BYE), 0);
+    world_settle (world, 1);
+    world_pass (world, 0);
+    assert_int_equal (sent_of (world, DN_MSG_BYE), 0);
+    world_settle (world, 2);
+    world_pass (world, 0);
+    assert_int_equal (sent_of (world, DN_MSG_BYE), 1);
     assert_false (logged (world, "answers_dropped"));
+    world_free (world);
+}
+
+static void
+worker_that_drains_leaves_unsettled_answers_after_the_time_and_some (void **state)
+{
+    world_t *world = up ();
+    (void) state;
+
+    world_run (world, 1);
+    world_answer (world, 0, 10);
+    world_drain (world, 700);
+    for (int i = 0; i < 7 + DN_LEAVE_MS / 100 - 1; i++) {
+        world_pass (world, 100);
+        world_beat (world, 1, 1);
+    }
+    world_pass (world, 99);
+    assert_int_equal (sent_of (world, DN_MSG_BYE), 0);
+    world_pass (world, 1);
+    assert_int_equal (sent_of (world, DN_MSG_BYE), 1);
+    assert_true (logged (world, "answers_dropped"));
     world_free (world);
 }
 
@@ -520,15 +461,12 @@ main (void)
         cmocka_unit_test (frozen_host_counts_as_one_beat),
         cmocka_unit_test (other_version_ends_the_worker),
         cmocka_unit_test (question_gets_an_answer),
-        cmocka_unit_test (answer_that_the_socket_does_not_take_is_kept_and_sent_later),
-        cmocka_unit_test (full_outbox_takes_no_task),
-        cmocka_unit_test (settled_and_forgotten_answers_are_let_go),
-        cmocka_unit_test (refusal_that_cannot_be_sent_is_kept_like_an_answer),
-        cmocka_unit_test (long_outbox_goes_in_portions),
         cmocka_unit_test (drain_refuses_what_waits_and_lets_end_what_runs),
         cmocka_unit_test (drain_gives_back_what_is_in_a_channel),
         cmocka_unit_test (drain_that_takes_too_long_loses_what_runs),
         cmocka_unit_test (second_signal_waits_for_nothing),
+        cmocka_unit_test (worker_that_drains_waits_until_its_answers_are_settled),
+        cmocka_unit_test (worker_that_drains_leaves_unsettled_answers_after_the_time_and_some),
         cmocka_unit_test (worker_without_a_manager_leaves_after_the_grace),
         cmocka_unit_test (zygote_is_asked_to_end_last),
         cmocka_unit_test (signal_during_the_import_leaves),

@@ -81,7 +81,7 @@ toy_turn (toy_t *toy)
     }
     dn_pace_settle (&toy->pace);
     for (; refused; refused--, toy->rejects++)
-        dn_pace_refused (&toy->pace, false, 20, toy->now_ms);
+        dn_pace_refused (&toy->pace, false, false, 20, toy->now_ms);
     dn_pace_check (&toy->pace);
     assert_true (toy->pace.in_flight == toy->running);
 }
@@ -142,7 +142,7 @@ calls_that_are_known_to_run_do_not_hold_others_back (void **state)
     for (int i = 0; i < 8; i++)
         dn_pace_sent (&pace, false, 0);
     assert_int_equal (dn_pace_room (&pace), 0);
-    dn_pace_refused (&pace, false, 20, 0);
+    dn_pace_refused (&pace, false, false, 20, 0);
     assert_int_equal (pace.allowed, 15);
 }
 
@@ -181,7 +181,7 @@ one_submit_follows_each_result (void **state)
     for (int i = 0; i < 8; i++)
         dn_pace_sent (&pace, false, 0);
     for (int i = 0; i < 5; i++)
-        dn_pace_refused (&pace, false, 20, 0);
+        dn_pace_refused (&pace, false, false, 20, 0);
     for (int i = 0; i < 2; i++) {
         dn_pace_placed (&pace, false, false);
         dn_pace_ended (&pace, false);
@@ -202,7 +202,7 @@ places_that_came_free_in_the_same_turn_are_not_lost_to_a_reject (void **state)
         dn_pace_placed (&pace, false, false);
         dn_pace_ended (&pace, false);
     }
-    dn_pace_refused (&pace, false, 20, 0);
+    dn_pace_refused (&pace, false, false, 20, 0);
     assert_int_equal (dn_pace_room (&pace), 4);
 }
 
@@ -272,7 +272,7 @@ granted_calls_are_never_held_back (void **state)
     for (int i = 0; i < 8; i++)
         dn_pace_sent (&pace, false, 0);
     for (int i = 0; i < 8; i++)
-        dn_pace_refused (&pace, false, 20, 0);
+        dn_pace_refused (&pace, false, false, 20, 0);
     assert_int_equal (dn_pace_room (&pace), 0);
     for (int i = 0; i < 5; i++)
         assert_false (dn_pace_sent (&pace, true, 0));
@@ -292,7 +292,7 @@ another_manager_voids_what_was_learned (void **state)
     for (int i = 0; i < 8; i++)
         dn_pace_sent (&pace, false, 0);
     for (int i = 0; i < 6; i++)
-        dn_pace_refused (&pace, false, 2000, 0);
+        dn_pace_refused (&pace, false, false, 2000, 0);
     dn_pace_reset (&pace);
     assert_int_equal (pace.in_flight, 2);
     assert_int_equal (dn_pace_room (&pace), 8);

@@ -218,7 +218,7 @@ one_mebibyte_at_most_is_on_its_way_without_an_answer (void **state)
     rig_answer (&rig, calls[1], DENIM_VALUE, DENIM_REASON_NONE);
     assert_int_equal (rig_sent (&rig, calls[2]).seq, 3); /* a large one goes alone */
     assert_int_equal (rig_count (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT), 3);
-    rig_reject (&rig, calls[2], DENIM_REASON_BUSY);
+    rig_reject (&rig, calls[2], DENIM_REASON_FULL);
     rig_answer (&rig, calls[0], DENIM_VALUE, DENIM_REASON_NONE);
     assert_int_equal (rig_sent (&rig, calls[2]).try_no, 2);
     rig_close (&rig);
@@ -275,7 +275,7 @@ refused_call_is_held_and_goes_before_those_that_were_never_sent (void **state)
     rig_welcome (&rig, 5, 1);
     assert_int_equal (rig_count (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT), 8);
     for (int i = 2; i < 8; i++)
-        rig_reject (&rig, calls[i], DENIM_REASON_BUSY);
+        rig_reject (&rig, calls[i], DENIM_REASON_FULL);
     assert_int_equal (rig_count (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT), 8);
 
     rig_answer (&rig, calls[0], DENIM_VALUE, DENIM_REASON_NONE);
@@ -373,7 +373,7 @@ grant_is_answered_with_calls_and_the_rest_of_it_passed_on (void **state)
     for (int i = 0; i < 8; i++)
         rig_reject (&rig, calls[i], DENIM_REASON_BUSY);
     dn_msg_t msg = {.kind = DN_MSG_GRANT};
-    msg.u.grant = (dn_grant_t){77, dn_str ("m"), 1, 9, 1000};
+    msg.u.grant = (dn_grant_t){77, dn_str ("m"), 1, 9, 0, 1000};
     rig_input (&rig, &msg);
     assert_int_equal (rig_count (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT), 17);
     assert_int_equal (rig_sent (&rig, calls[0]).grant, 77);

@@ -280,7 +280,7 @@ call_stays_sent_over_a_new_manager_under_its_old_stamp (void **state)
     assert_int_equal (rig_count (&rig, DN_FX_SEND_KEPT, DN_MSG_NONE), 1);
 
     dn_msg_t beat = {.kind = DN_MSG_BEAT, .u.beat = {.epoch = 6, .mark = 9}};
-    dn_session_input (rig.session, rig.now_ms, &beat, rig.fx);
+    dn_session_input (rig.session, rig.now_ms, &beat, 0, rig.fx);
     dn_open_t     open = rig.fx->row[0].msg.u.open;
     dn_row_open_t row;
     uint8_t       bytes[2000];
@@ -318,7 +318,7 @@ open_lists_many_calls_in_ranges_that_cover_all_numbers (void **state)
         dn_submit_t sent = rig_find (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT, i)->msg.u.submit;
         dn_msg_t    msg = {.kind = DN_MSG_KNOWN};
         msg.u.known = (dn_known_t){sent.seq, 1, 1, 5, 1, dn_str ("w")};
-        dn_session_input (rig.session, rig.now_ms, &msg, rig.fx);
+        dn_session_input (rig.session, rig.now_ms, &msg, 0, rig.fx);
         rig_tick (&rig, 0);
     }
     rig_forget (&rig);
@@ -345,7 +345,7 @@ open_names_services_waited_for_and_calls_that_are_to_be_cancelled (void **state)
         rig_submit (&rig, "busy", 0);
     rig_forget (&rig);
     dn_msg_t beat = {.kind = DN_MSG_BEAT, .u.beat = {.epoch = 5, .mark = 9}};
-    dn_session_input (rig.session, rig.now_ms, &beat, rig.fx);
+    dn_session_input (rig.session, rig.now_ms, &beat, 0, rig.fx);
     uint8_t   bytes[2000];
     dn_msg_t  decoded;
     ptrdiff_t n = dn_msg_encode (&rig.fx->row[0].msg, bytes, sizeof bytes);

@@ -31,7 +31,7 @@ denimd_needs_no_file_and_no_flag (void **state)
     assert_int_equal (self.services_max, 1024);
     assert_int_equal (self.client_share, 0);
     assert_int_equal (self.standby_ms, 100);
-    assert_int_equal (self.lease_ms, 200);
+    assert_int_equal (self.lease_ms, 20);
     assert_int_equal (self.retry_max_ms, 2000);
 }
 

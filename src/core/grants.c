@@ -1,0 +1,372 @@
+/*  grants.c - whose turn it is: places that come free are offered to the clients that wait
+ *
+ *  A place is reserved for the waiter with the oldest ticket among the services of its worker, the
+ *  higher priority first, and every eighth by age alone, so that none starves. The client answers
+ *  with SUBMITs, or with PASS; a grant that it does not take up in time passes on, and it is passed
+ *  over until it is heard again, with the ticket that it had.
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "core/manager_private.h"
+#include "core/place.h"
+
+#include "base/check.h"
+
+#define BY_AGE       8   /* every so many grants go by age alone */
+#define ROUND_MAX    128 /* grants made in one go */
+#define LEASE_ROUNDS 4   /* a lease is at least so many round trips of the client */
+#define DEAF_BEATS   2   /* own beats of silence after which a client is passed over */
+
+/*  ---- who may be granted a place, and where ---- */
+
+/*  Can it answer? */
+static bool
+is_heard (const dn_peer_t *client)
+{
+    return !client->gone && client->link && client->silent_beats < DEAF_BEATS &&
+           !client->u.client.late;
+}
+
+static dn_peer_t *
+client_of (const dn_manager_t *self, const dn_waiter_t *waiter)
+{
+    dn_peer_t *client = dn_peers_get (self->peers, waiter->client);
+    dn_check (client != NULL);
+    return client;
+}
+
+/*  The first in a ring that can answer; `but`: it is not this client. */
+static dn_waiter_t *
+first_heard (const dn_manager_t *self, uint32_t service, unsigned priority, dn_handle_t but)
+{
+    dn_waiter_t *waiter = dn_waiters_first (self->waiters, service, priority);
+    while (waiter && (waiter->client == but || !is_heard (client_of (self, waiter))))
+        waiter = dn_waiters_next (waiter);
+    return waiter;
+}
+
+uint32_t
+dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, double mean_us)
+{
+    const dn_worker_part_t *part = &worker->u.worker;
+    dn_candidate_t          place = {part->slots, part->standby, part->placed + part->reserved};
+    if (!dn_manager_ready (self, worker) || part->refused)
+        return 0;
+    uint32_t all = part->slots + dn_place_standby (&place, mean_us);
+    return all > place.placed ? all - place.placed : 0;
+}
+
+static dn_peer_t *
+choose_worker (const dn_manager_t *self, uint32_t service)
+{
+    double         mean_us = dn_services_mean_us (self->services, service);
+    dn_peer_t     *best = NULL;
+    dn_candidate_t best_place = {0};
+    uint32_t       number = 0, found;
+    while ((found = dn_services_next_worker (self->services, service, &number)) !=
+           DN_SERVICE_NONE) {
+        dn_peer_t              *worker = dn_peers_worker (self->peers, found);
+        const dn_worker_part_t *part = &worker->u.worker;
+        dn_candidate_t          place = {part->slots, part->standby, part->placed + part->reserved};
+        if (!dn_manager_room (self, worker, mean_us) ||
+            (best && !dn_place_better (&place, &best_place)))
+            continue;
+        best = worker;
+        best_place = place;
+    }
+    return best;
+}
+
+bool
+dn_manager_contended (const dn_manager_t *self, const dn_peer_t *client, const dn_peer_t *worker)
+{
+    uint32_t service;
+    for (uint32_t i = 0; (service = dn_waiters_service (self->waiters, i)) != DN_SERVICE_NONE;
+         i++) {
+        if (!dn_services_offers (self->services, service, worker->u.worker.number))
+            continue;
+        for (unsigned priority = 0; priority < DN_PRIORITIES; priority++)
+            if (first_heard (self, service, priority, client->self))
+                return true;
+    }
+    return false;
+}
+
+/*  Is `a` to be served before `b`? */
+static bool
+is_before (const dn_waiter_t *a, const dn_waiter_t *b, bool by_age)
+{
+    if (!by_age && a->priority != b->priority)
+        return a->priority < b->priority;
+    return a->ticket < b->ticket;
+}
+
+/*  Whose turn it is, and at which worker; NULL when nobody can be served. */
+static dn_waiter_t *
+choose_waiter (const dn_manager_t *self, dn_peer_t **worker)
+{
+    bool         by_age = (self->counters.granted + 1) % BY_AGE == 0;
+    dn_waiter_t *best = NULL;
+    uint32_t     service;
+    for (uint32_t i = 0; (service = dn_waiters_service (self->waiters, i)) != DN_SERVICE_NONE;
+         i++) {
+        dn_waiter_t *first = NULL;
+        for (unsigned priority = 0; priority < DN_PRIORITIES; priority++) {
+            dn_waiter_t *waiter = first_heard (self, service, priority, DN_NONE);
+            if (waiter && (!first || is_before (waiter, first, by_age)))
+                first = waiter;
+        }
+        if (!first || (best && !is_before (first, best, by_age)))
+            continue;
+        dn_peer_t *found = choose_worker (self, service);
+        if (!found)
+            continue;
+        best = first;
+        *worker = found;
+    }
+    return best;
+}
+
+/*  ---- granting ---- */
+
+/*  Does nobody else wait? */
+static bool
+is_alone (const dn_manager_t *self, const dn_peer_t *client)
+{
+    const dn_waiter_t *waiter;
+    uint32_t           own = 0;
+    TAILQ_FOREACH (waiter, &client->u.client.waiters, of_client)
+    own += waiter->queued;
+    return dn_waiters_count (self->waiters) == own;
+}
+
+/*  Places that one waiter gets in its turn: one; all that it wants, when it is the only one. */
+static uint32_t
+size_of (const dn_manager_t *self, const dn_waiter_t *waiter, const dn_peer_t *worker)
+{
+    uint32_t wanted = waiter->held > waiter->granted ? waiter->held - waiter->granted : 1;
+    if (dn_waiters_count (self->waiters) > 1)
+        return 1;
+    uint32_t room =
+        dn_manager_room (self, worker, dn_services_mean_us (self->services, waiter->service));
+    uint32_t count = wanted < room ? wanted : room;
+    return count < UINT16_MAX ? count : UINT16_MAX;
+}
+
+/*  The grant of this round to the waiter at that worker, made if need be. */
+static dn_reserve_t *
+reserve (dn_manager_t *self, dn_waiter_t *waiter, dn_peer_t *worker, dn_handle_t *made,
+         uint32_t *made_count)
+{
+    uint32_t count = size_of (self, waiter, worker);
+    for (uint32_t i = *made_count; i-- > 0;) {
+        dn_reserve_t *grant = dn_waiters_grant (self->waiters, made[i]);
+        if (grant->waiter != waiter->self || grant->worker != worker->self ||
+            grant->count + count > UINT16_MAX)
+            continue;
+        dn_waiters_adjust (self->waiters, grant, (int) count);
+        return grant;
+    }
+    if (*made_count == ROUND_MAX)
+        return NULL;
+    dn_reserve_t *grant = dn_waiters_reserve (self->waiters, waiter, worker, count);
+    if (grant)
+        made[(*made_count)++] = grant->self;
+    return grant;
+}
+
+static void
+tell_grant (dn_manager_t *self, dn_reserve_t *grant, dn_effects_t *fx)
+{
+    dn_waiter_t *waiter = dn_waiters_get (self->waiters, grant->waiter);
+    dn_peer_t   *client = client_of (self, waiter);
+    int64_t      lease_ms = LEASE_ROUNDS * client->u.client.round_ms;
+    if (lease_ms < self->config.lease_ms)
+        lease_ms = self->config.lease_ms;
+    grant->alone = is_alone (self, client);
+    grant->expires_ms = self->now_ms + lease_ms;
+    if (grant->expires_ms < self->expire_ms)
+        self->expire_ms = grant->expires_ms;
+    if (grant->alone)
+        dn_waiters_leave (self->waiters, waiter);
+
+    dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_GRANT);
+    row->to = client->link;
+    row->handle = grant->self;
+    row->msg.u.grant.grant = grant->self;
+    row->msg.u.grant.service = dn_str (dn_services_get (self->services, waiter->service)->name);
+    row->msg.u.grant.priority = waiter->priority;
+    row->msg.u.grant.count = (uint16_t) grant->count;
+    row->msg.u.grant.alone = grant->alone;
+    row->msg.u.grant.lease_ms = (uint32_t) lease_ms;
+}
+
+void
+dn_manager_tick_grants (dn_manager_t *self, dn_effects_t *fx)
+{
+    dn_handle_t made[ROUND_MAX];
+    uint32_t    made_count = 0;
+    bool        again = false;
+    if (self->now_ms >= self->expire_ms)
+        dn_manager_expire_grants (self);
+    while (dn_waiters_count (self->waiters) && !self->draining) {
+        dn_peer_t   *worker = NULL;
+        dn_waiter_t *waiter = choose_waiter (self, &worker);
+        if (!waiter)
+            break;
+        bool          room = dn_effects_room (fx, made_count + DN_SWEEP_ROWS);
+        dn_reserve_t *grant = room ? reserve (self, waiter, worker, made, &made_count) : NULL;
+        if (!grant) {
+            again = !room || made_count == ROUND_MAX; /* else a lease must end first */
+            break;
+        }
+        self->counters.granted++;
+        dn_waiters_leave (self->waiters, waiter);
+        if (waiter->held > waiter->granted)
+            dn_manager_queue (self, waiter, 0);
+    }
+    for (uint32_t i = 0; i < made_count; i++)
+        tell_grant (self, dn_waiters_grant (self->waiters, made[i]), fx);
+    self->granting = again;
+}
+
+/*  ---- waiting ---- */
+
+void
+dn_manager_queue (dn_manager_t *self, dn_waiter_t *waiter, uint64_t ticket)
+{
+    if (ticket && waiter->queued && waiter->ticket > ticket) {
+        waiter->granted++; /* keep the row while it changes its place */
+        dn_waiters_leave (self->waiters, waiter);
+        waiter->granted--;
+    }
+    if (!waiter->queued)
+        waiter->mark = client_of (self, waiter)->mark;
+    dn_waiters_queue (self->waiters, waiter, ticket);
+    self->granting = true;
+}
+
+void
+dn_manager_wait (dn_manager_t *self, dn_peer_t *client, uint32_t service, unsigned priority,
+                 uint32_t held, uint64_t ticket)
+{
+    if (service == DN_SERVICE_NONE || priority >= DN_PRIORITIES || client->gone)
+        return;
+    dn_waiter_t *waiter = dn_waiters_take (self->waiters, client, service, priority);
+    if (!waiter)
+        return; /* its timer has to do */
+    if (!waiter->queued || held > waiter->held)
+        waiter->held = held;
+    dn_manager_queue (self, waiter, ticket);
+}
+
+/*  ---- answers to a grant ---- */
+
+static dn_reserve_t *
+find_grant (const dn_manager_t *self, const dn_peer_t *client, dn_handle_t number)
+{
+    dn_reserve_t *grant = dn_waiters_grant (self->waiters, number);
+    if (!grant || dn_waiters_get (self->waiters, grant->waiter)->client != client->self)
+        return NULL;
+    return grant;
+}
+
+bool
+dn_manager_take_turn (dn_manager_t *self, const dn_peer_t *client, const dn_submit_t *submit,
+                      uint32_t service, dn_turn_taken_t *turn)
+{
+    dn_reserve_t *grant = submit->grant ? find_grant (self, client, submit->grant) : NULL;
+    dn_waiter_t  *waiter = grant ? dn_waiters_get (self->waiters, grant->waiter) : NULL;
+    if (!waiter || waiter->service != service || waiter->priority != submit->priority)
+        return false;
+    *turn = (dn_turn_taken_t){grant->worker, grant->ticket, grant->alone};
+    waiter->held = submit->held;
+    if (!grant->alone && submit->held > waiter->granted - 1)
+        dn_manager_queue (self, waiter, 0);
+    dn_waiters_adjust (self->waiters, grant, -1);
+    return true;
+}
+
+void
+dn_manager_on_pass (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *from,
+                    dn_effects_t *fx)
+{
+    (void) fx;
+    dn_reserve_t *grant = find_grant (self, from, in->msg->u.pass.grant);
+    if (!grant)
+        return;
+    dn_waiter_t *waiter = dn_waiters_get (self->waiters, grant->waiter);
+    waiter->held = 0;
+    dn_waiters_leave (self->waiters, waiter);
+    dn_waiters_adjust (self->waiters, grant, -(int) grant->count);
+    self->granting = true;
+}
+
+/*  ---- grants that end ---- */
+
+/*  It was not taken up: the waiter has its old place again. */
+static void
+withdraw (dn_manager_t *self, dn_reserve_t *grant)
+{
+    dn_waiter_t *waiter = dn_waiters_get (self->waiters, grant->waiter);
+    if (waiter->held < grant->count)
+        waiter->held = grant->count;
+    dn_manager_queue (self, waiter, grant->ticket);
+    dn_waiters_adjust (self->waiters, grant, -(int) grant->count);
+    self->granting = true;
+}
+
+void
+dn_manager_expire_grants (dn_manager_t *self)
+{
+    dn_reserve_t *grant;
+    self->expire_ms = DN_NEVER;
+    for (uint32_t row = 0; (grant = dn_waiters_next_grant (self->waiters, &row));) {
+        if (grant->expires_ms > self->now_ms) {
+            if (grant->expires_ms < self->expire_ms)
+                self->expire_ms = grant->expires_ms;
+            continue;
+        }
+        client_of (self, dn_waiters_get (self->waiters, grant->waiter))->u.client.late = true;
+        self->counters.expired++;
+        withdraw (self, grant);
+    }
+}
+
+void
+dn_manager_grant_refused (dn_manager_t *self, dn_handle_t number)
+{
+    dn_reserve_t *grant = dn_waiters_grant (self->waiters, number);
+    if (!grant)
+        return;
+    client_of (self, dn_waiters_get (self->waiters, grant->waiter))->u.client.late = true;
+    withdraw (self, grant);
+}
+
+void
+dn_manager_withdraw_grants (dn_manager_t *self, const dn_peer_t *worker)
+{
+    dn_reserve_t *grant;
+    for (uint32_t row = 0;
+         worker->u.worker.reserved && (grant = dn_waiters_next_grant (self->waiters, &row));)
+        if (grant->worker == worker->self)
+            withdraw (self, grant);
+}
+
+/*  Room for others: what was reserved for it, and its places in the rings. */
+void
+dn_manager_leave_rings (dn_manager_t *self, dn_peer_t *client)
+{
+    dn_waiter_t *waiter;
+    while ((waiter = TAILQ_FIRST (&client->u.client.waiters))) {
+        dn_reserve_t *grant;
+        if (dn_waiters_leave (self->waiters, waiter))
+            continue;
+        for (uint32_t row = 0; (grant = dn_waiters_next_grant (self->waiters, &row));)
+            if (grant->waiter == waiter->self &&
+                !dn_waiters_adjust (self->waiters, grant, -(int) grant->count) &&
+                TAILQ_FIRST (&client->u.client.waiters) != waiter)
+                break;
+    }
+    self->granting = true;
+}

@@ -1,0 +1,290 @@
+/*  faults.c - what goes wrong, and when; and how all is well again
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "sim.h"
+
+#include "base/check.h"
+
+#define FAULTS_MAX 6 /* in one history */
+#define FELT_BEATS 5 /* after a fault */
+
+const char *const sim_fault_option[SIM_FAULTS] = {
+#define X(name, option, text) option,
+    SIM_FAULT_MAP (X)
+#undef X
+};
+
+bool
+sim_faulty (const sim_t *sim, sim_fault_t fault)
+{
+    return !sim->healed && !(sim->options.off & 1u << fault);
+}
+
+/*  ---- who ---- */
+
+/*  A living worker or client; SIM_NODES when there is none. */
+static uint32_t
+any_of (sim_t *sim, uint32_t first, uint32_t count)
+{
+    uint32_t living = 0;
+    for (uint32_t i = 0; i < count; i++)
+        living += sim->node[first + i].alive;
+    if (!living)
+        return SIM_NODES;
+    uint32_t chosen = sim_dice (sim, living);
+    for (uint32_t i = 0; i < count; i++)
+        if (sim->node[first + i].alive && chosen-- == 0)
+            return first + i;
+    return SIM_NODES;
+}
+
+static uint32_t
+any_worker (sim_t *sim)
+{
+    return any_of (sim, SIM_NODE_WORKERS, sim->workers);
+}
+
+static uint32_t
+any_client (sim_t *sim)
+{
+    return any_of (sim, SIM_NODE_CLIENTS, sim->clients);
+}
+
+static uint32_t
+any_peer (sim_t *sim)
+{
+    uint32_t worker = any_worker (sim), client = any_client (sim);
+    if (worker == SIM_NODES || (client != SIM_NODES && sim_dice (sim, 2)))
+        return client;
+    return worker;
+}
+
+/*  A length in beats, as likely short as long. */
+static int64_t
+some_beats_us (sim_t *sim)
+{
+    static const double beats[] = {0.3, 0.8, 2, 3.5, 5, 8, 12};
+    double              length = beats[sim_dice (sim, sizeof beats / sizeof beats[0])];
+    return (int64_t) (length * sim->heartbeat_ms * 1000) + sim_between (sim, 0, SIM_MS (300));
+}
+
+/*  ---- faults ---- */
+
+/*  What goes wrong until then is felt for some beats more: silence has to be noticed. */
+static void
+hurt (sim_t *sim, uint32_t node, int64_t until_us)
+{
+    until_us += SIM_MS (FELT_BEATS * sim->heartbeat_ms);
+    if (sim->node[node].hurt_us < until_us)
+        sim->node[node].hurt_us = until_us;
+}
+
+static void
+start_manager (sim_t *sim, uint64_t a, uint64_t b)
+{
+    (void) a, (void) b;
+    sim_manager_start (sim);
+}
+
+static void
+restart_manager (sim_t *sim)
+{
+    sim_manager_kill (sim);
+    sim_at (sim,
+            sim->now_us +
+                (sim_dice (sim, 3) ? sim_between (sim, 1000, SIM_MS (700)) : some_beats_us (sim)),
+            start_manager, 0, 0);
+}
+
+static void
+kill_manager_again (sim_t *sim, uint64_t a, uint64_t b)
+{
+    (void) a, (void) b;
+    if (sim_faulty (sim, SIM_FAULT_FLAP_MANAGER))
+        restart_manager (sim);
+}
+
+static void
+start_worker (sim_t *sim, uint64_t services, uint64_t like)
+{
+    sim_worker_start (sim, (uint8_t) services, (uint32_t) like);
+}
+
+/*  Its successor is of the same instance, if the history has instances at all.
+ */
+static void
+kill_worker (sim_t *sim)
+{
+    uint32_t node = any_worker (sim);
+    if (node == SIM_NODES)
+        return;
+    uint32_t number = node - SIM_NODE_WORKERS;
+    sim_worker_kill (sim, number);
+    if (sim_dice (sim, 4))
+        sim_at (sim, sim->now_us + some_beats_us (sim), start_worker, sim->worker[number].services,
+                number);
+}
+
+static void
+freeze (sim_t *sim, uint32_t node)
+{
+    if (node == SIM_NODES || !sim->node[node].alive || sim->node[node].frozen_us > sim->now_us)
+        return;
+    int64_t length_us = some_beats_us (sim);
+    sim->node[node].frozen_us = sim->now_us + length_us;
+    sim->node[node].was_frozen = true;
+    hurt (sim, node, sim->node[node].frozen_us);
+    sim_note (sim, node, "frozen", (uint64_t) length_us, 0, NULL, 0);
+    sim->node[node].turn_us = SIM_NEVER;
+    sim_turn_by (sim, node, sim->node[node].frozen_us);
+}
+
+static void
+drain_worker (sim_t *sim)
+{
+    uint32_t node = any_worker (sim);
+    if (node == SIM_NODES)
+        return;
+    sim_worker_t *worker = &sim->worker[node - SIM_NODE_WORKERS];
+    worker->signals += sim_dice (sim, 5) ? 1 : 2;
+    worker->drained = true;
+    sim_note (sim, node, "drains", worker->signals, 0, NULL, 0);
+    sim_turn_by (sim, node, sim->now_us);
+    if (sim_dice (sim, 3))
+        sim_at (sim, sim->now_us + some_beats_us (sim), start_worker, worker->services,
+                SIM_WORKERS);
+}
+
+static void
+leave_client (sim_t *sim)
+{
+    uint32_t node = any_client (sim);
+    if (node == SIM_NODES)
+        return;
+    sim->client[node - SIM_NODE_CLIENTS].leaves = true;
+    sim_turn_by (sim, node, sim->now_us);
+}
+
+static void
+block (sim_t *sim)
+{
+    uint32_t node = any_peer (sim), ways = 1 + sim_dice (sim, 3);
+    if (node == SIM_NODES)
+        return;
+    int64_t until_us = sim->now_us + some_beats_us (sim);
+    for (int way = 0; way < SIM_WAYS; way++)
+        if (ways & 1u << way && sim->node[node].blocked_us[way] < until_us)
+            sim->node[node].blocked_us[way] = until_us;
+    hurt (sim, node, until_us);
+    sim_note (sim, node, "blocked", (uint64_t) until_us, ways, NULL, 0);
+}
+
+static void
+half (sim_t *sim)
+{
+    uint32_t node = any_peer (sim), ways = 1 + sim_dice (sim, 3);
+    if (node == SIM_NODES)
+        return;
+    sim_note (sim, node, "half dead", ways, 0, NULL, 0);
+    hurt (sim, node, sim->now_us);
+    sim_net_half (sim, node, ways & 1, ways & 2);
+}
+
+static void
+strike (sim_t *sim, uint64_t fault_, uint64_t unused)
+{
+    sim_fault_t fault = (sim_fault_t) fault_;
+    uint32_t    node;
+
+    (void) unused;
+    if (!sim_faulty (sim, fault))
+        return;
+    switch (fault) {
+    case SIM_FAULT_KILL_MANAGER: restart_manager (sim); break;
+    case SIM_FAULT_FLAP_MANAGER:
+        restart_manager (sim);
+        sim_at (sim, sim->now_us + some_beats_us (sim), kill_manager_again, 0, 0);
+        break;
+    case SIM_FAULT_FREEZE_MANAGER: freeze (sim, SIM_NODE_MANAGER); break;
+    case SIM_FAULT_KILL_WORKER: kill_worker (sim); break;
+    case SIM_FAULT_FREEZE_WORKER: freeze (sim, any_worker (sim)); break;
+    case SIM_FAULT_DRAIN_WORKER: drain_worker (sim); break;
+    case SIM_FAULT_KILL_CLIENT:
+        if ((node = any_client (sim)) != SIM_NODES)
+            sim_client_kill (sim, node - SIM_NODE_CLIENTS);
+        break;
+    case SIM_FAULT_FREEZE_CLIENT: freeze (sim, any_client (sim)); break;
+    case SIM_FAULT_BYE_CLIENT: leave_client (sim); break;
+    case SIM_FAULT_RESET:
+        if ((node = any_peer (sim)) != SIM_NODES)
+            sim_net_reset (sim, node);
+        break;
+    case SIM_FAULT_HALF: half (sim); break;
+    case SIM_FAULT_BLOCK: block (sim); break;
+    case SIM_FAULT_BOTH:
+        restart_manager (sim);
+        kill_worker (sim);
+        break;
+    case SIM_FAULT_LOSE:
+    case SIM_FAULT_REFUSE:
+    case SIM_FAULT_UNSEEN:
+    case SIM_FAULT_FULL:
+    case SIM_FAULT_CRASH:
+    case SIM_FAULT_CANCEL:
+    case SIM_FAULT_DEADLINE:
+    case SIM_FAULT_LIMIT:
+    case SIM_FAULTS: break;
+    }
+}
+
+void
+sim_faults_plan (sim_t *sim)
+{
+    static const double shares[] = {0, 0, 0, 0.01, 0.05};
+    uint32_t            count = sim_dice (sim, FAULTS_MAX + 1);
+
+    sim->lose = shares[sim_dice (sim, 5)];
+    sim->refuse = shares[sim_dice (sim, 5)];
+    if (sim->options.off & 1u << SIM_FAULT_LOSE)
+        sim->lose = 0;
+    if (sim->options.off & 1u << SIM_FAULT_REFUSE)
+        sim->refuse = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t fault = sim_dice (sim, SIM_FAULT_LOSE);
+        sim_at (sim, sim_between (sim, SIM_MS (sim->heartbeat_ms) / 2, sim->heal_us - 1), strike,
+                fault, 0);
+    }
+}
+
+/*  ---- healing ---- */
+
+/*  Every service that had a worker has one again. */
+static void
+staff (sim_t *sim)
+{
+    uint8_t served = 0;
+    for (uint32_t i = 0; i < sim->workers; i++)
+        if (sim->node[SIM_NODE_WORKERS + i].alive && !sim->worker[i].drained)
+            served |= sim->worker[i].services;
+    if (sim->settled_services & ~served)
+        sim_worker_start (sim, sim->settled_services, SIM_WORKERS);
+}
+
+void
+sim_faults_heal (sim_t *sim)
+{
+    sim->healed = true;
+    sim_note (sim, SIM_NODE_MANAGER, "all is healed", 0, 0, NULL, 0);
+    for (uint32_t i = 0; i < SIM_NODES; i++) {
+        sim_node_t *node = &sim->node[i];
+        if (node->frozen_us > sim->now_us) {
+            node->frozen_us = sim->now_us;
+            if (node->alive)
+                sim_turn_by (sim, i, sim->now_us);
+        }
+    }
+    sim_net_unblock (sim);
+    sim_manager_start (sim);
+    staff (sim);
+}

@@ -1,0 +1,381 @@
+/*  ledger.c - what must hold of every call, whatever goes wrong
+ *
+ *  The ledger sees what no process sees: which attempts a worker took, which
+ * ran, which answered. A call ends once. An attempt runs once at most, and all
+ * attempts together too unless the call may run twice. Who is told that nothing
+ * ran is told the truth, then and later. A value is that of the call's own run.
+ * A call is lost only if something was: its slot, its worker, its client's or
+ * its worker's place with the manager.
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "sim.h"
+
+#include "base/check.h"
+
+#define SLACK_MS                                                                                   \
+    20 /* from a deadline to the end of a call, of a client that was never       \
+        frozen */
+
+static const char *
+outcome_name (unsigned outcome)
+{
+    static const char *const names[DENIM_OUTCOMES] = {
+#define X(number, name, text) [number] = #name,
+        DENIM_OUTCOME_MAP (X)
+#undef X
+    };
+    return outcome < DENIM_OUTCOMES ? names[outcome] : "?";
+}
+
+static unsigned
+row_of (const sim_t *sim, const sim_call_t *call)
+{
+    return (unsigned) (call - sim->call);
+}
+
+static unsigned
+runs_of (const sim_call_t *call)
+{
+    unsigned runs = 0;
+    for (unsigned i = 0; i <= SIM_ATTEMPTS; i++)
+        runs += call->attempt[i].runs;
+    return runs;
+}
+
+static sim_attempt_t *
+attempt_of (sim_t *sim, sim_call_t *call, uint16_t attempt)
+{
+    if (attempt < 1 || attempt > SIM_ATTEMPTS)
+        sim_fail (sim, "attempts: call %u has an attempt %u", row_of (sim, call), attempt);
+    return &call->attempt[attempt];
+}
+
+/*  ---- on its way ---- */
+
+void
+sim_ledger_submit (sim_t *sim, sim_call_t *call, const dn_submit_t *submit)
+{
+    if (call->ended)
+        sim_fail (sim, "submit: call %u is sent after its end", row_of (sim, call));
+    if (call->seq && call->seq != submit->seq)
+        sim_fail (sim, "submit: call %u changes its number", row_of (sim, call));
+    if (submit->attempt == call->attempt_sent && submit->try_no <= call->try_sent)
+        sim_fail (sim, "submit: call %u repeats a try number", row_of (sim, call));
+    if (submit->attempt > 1 && !call->idempotent)
+        sim_fail (sim, "submit: call %u may run once, and is sent as attempt %u",
+                  row_of (sim, call), submit->attempt);
+    attempt_of (sim, call, submit->attempt);
+    call->seq = submit->seq;
+    call->attempt_sent = submit->attempt;
+    call->try_sent = submit->try_no;
+}
+
+static sim_call_t *
+find (sim_t *sim, uint32_t client, uint64_t seq)
+{
+    for (uint32_t i = 0; i < sim->calls; i++)
+        if (sim->call[i].client == client && sim->call[i].seq == seq)
+            return &sim->call[i];
+    return NULL;
+}
+
+/*  A REJECT, or a MISSING that says never, of the last try: it says that this
+ * attempt did not run and will not. */
+void
+sim_ledger_told (sim_t *sim, uint32_t client, const dn_msg_t *msg)
+{
+    uint64_t seq = 0;
+    uint16_t attempt = 0;
+    uint32_t try_no = 0;
+
+    if (msg->kind == DN_MSG_REJECT) {
+        seq = msg->u.reject.seq;
+        attempt = msg->u.reject.attempt;
+        try_no = msg->u.reject.try_no;
+    } else if (msg->kind == DN_MSG_MISSING && msg->u.missing.never) {
+        seq = msg->u.missing.seq;
+        attempt = msg->u.missing.attempt;
+        try_no = msg->u.missing.try_no;
+    }
+    sim_call_t *call = seq ? find (sim, client, seq) : NULL;
+    if (!call || call->ended || call->attempt_sent != attempt || call->try_sent != try_no)
+        return;
+    if (attempt_of (sim, call, attempt)->runs)
+        sim_fail (sim,
+                  "told never: call %u (seq %u, attempt %u) is told by %s that it "
+                  "did not run",
+                  row_of (sim, call), (unsigned) seq, attempt, dn_kind_name ((unsigned) msg->kind));
+}
+
+void
+sim_ledger_receive (sim_t *sim, uint32_t worker, const sim_frame_t *frame)
+{
+    sim_call_t    *call = &sim->call[frame->payload.call];
+    sim_attempt_t *attempt = attempt_of (sim, call, frame->payload.attempt);
+
+    attempt->received = true;
+    attempt->worker = (uint16_t) worker;
+}
+
+/*  ---- in a slot ---- */
+
+static bool
+ended_unrun (const sim_call_t *call)
+{
+    uint8_t outcome = call->outcome;
+    if (outcome == DENIM_CANCELLED || outcome == DENIM_DEADLINE)
+        return !call->started;
+    return outcome == DENIM_REJECTED || outcome == DENIM_UNAVAILABLE ||
+           outcome == DENIM_UNKNOWN_TASK;
+}
+
+void
+sim_ledger_run (sim_t *sim, uint32_t worker, const sim_frame_t *frame, uint16_t number)
+{
+    sim_call_t    *call = &sim->call[frame->payload.call];
+    sim_attempt_t *attempt = attempt_of (sim, call, number);
+    dn_msg_t       run, submit;
+
+    dn_check (dn_msg_decode (&run, W2S, frame->header, frame->header_bytes) == 0);
+    dn_str_t inner = run.u.run.submit;
+    dn_check (dn_msg_decode (&submit, W2S, inner.ptr, inner.len) == 0);
+    if (!dn_session_eq (&run.u.run.session, &sim->client[call->client].id) ||
+        submit.u.submit.seq != call->seq || frame->payload.attempt != number)
+        sim_fail (sim, "mixed: the header of call %u has the arguments of another",
+                  row_of (sim, call));
+    if (attempt->runs++)
+        sim_fail (sim, "twice: call %u (seq %u, attempt %u) runs again, on w%u; before on w%u",
+                  row_of (sim, call), (unsigned) call->seq, number, worker, attempt->worker);
+    if (runs_of (call) > 1 && !call->idempotent)
+        sim_fail (sim, "twice: call %u (seq %u) runs again as attempt %u, and may not",
+                  row_of (sim, call), (unsigned) call->seq, number);
+    if (call->ended && ended_unrun (call))
+        sim_fail (sim, "runs after: call %u (seq %u) had ended as %s, and runs", row_of (sim, call),
+                  (unsigned) call->seq, outcome_name (call->outcome));
+    attempt->worker = (uint16_t) worker;
+}
+
+void
+sim_ledger_answer (sim_t *sim, uint16_t call, uint16_t attempt)
+{
+    sim->call[call].attempt[attempt].answered = true;
+}
+
+void
+sim_ledger_crash (sim_t *sim, uint16_t call, uint16_t attempt)
+{
+    sim->call[call].attempt[attempt].crashed = true;
+}
+
+/*  ---- the end of a call ---- */
+
+/*  Did it come to the manager only after settling, or not at all, and for a cause? */
+static bool
+came_late (const sim_t *sim, uint32_t number)
+{
+    const sim_node_t *node = &sim->node[number];
+    int64_t           settled_us = sim->manager.up_us + SIM_MS (SIM_LIVENESS * sim->heartbeat_ms);
+    bool late = node->greeted_boot != sim->manager.boot || node->greeted_us > settled_us;
+
+    return late && (sim->lose > 0 || sim->refuse > 0 || node->hurt_us >= sim->manager.up_us);
+}
+
+/*  A worker has it, or had: it is lost if that one is. */
+static void
+check_lost_at (sim_t *sim, sim_call_t *call, const sim_attempt_t *attempt, unsigned number)
+{
+    uint32_t          node = SIM_NODE_WORKERS + attempt->worker;
+    const sim_node_t *worker = &sim->node[node];
+
+    if (!worker->alive || worker->was_gone || sim->worker[attempt->worker].drained ||
+        came_late (sim, node))
+        return;
+    if (!attempt->runs && sim->workers_ended && sim->manager.boot > 1)
+        return; /* it was refused there, and whether another had it after that nobody can say */
+    sim_fail (sim, "lost: call %u (seq %u, attempt %u) is lost, and w%u %s", row_of (sim, call),
+              (unsigned) call->seq, number, attempt->worker,
+              attempt->answered ? "has answered it"
+              : attempt->runs   ? "runs it"
+                                : "had it");
+}
+
+/*  Nobody had it: but if a worker is not there, or the client itself was not, who knows? Nor if no
+ *  worker was told who else was there when it was sent. */
+static void
+check_lost_unseen (sim_t *sim, sim_call_t *call, unsigned number)
+{
+    bool excused = sim->workers_ended > 0 || came_late (sim, SIM_NODE_CLIENTS + call->client);
+    bool witness = false;
+    for (uint32_t i = 0; i < sim->workers; i++) {
+        excused = excused || came_late (sim, SIM_NODE_WORKERS + i);
+        witness =
+            witness || sim->node[SIM_NODE_WORKERS + i].heard_boots & 1ull << call->boot_sent % 64;
+    }
+    excused = excused || !witness;
+    if (!excused)
+        sim_fail (sim, "lost unseen: call %u (seq %u, attempt %u) is lost, and no worker had it",
+                  row_of (sim, call), (unsigned) call->seq, number);
+}
+
+/*  Is there a reason why nobody can know? */
+static void
+check_lost (sim_t *sim, sim_call_t *call, const dn_result_t *result)
+{
+    const sim_attempt_t *attempt = attempt_of (sim, call, result->attempt);
+
+    if (attempt->crashed || sim->node[SIM_NODE_CLIENTS + call->client].was_gone)
+        return;
+    if (result->attempt > 1 && call->deadline_ms != DN_NEVER)
+        return; /* an attempt before it was lost, and it was not repeated in time */
+    if (attempt->received)
+        check_lost_at (sim, call, attempt, result->attempt);
+    else
+        check_lost_unseen (sim, call, result->attempt);
+}
+
+/*  Its own value or exception, of the attempt that it names. */
+static void
+check_body (sim_t *sim, sim_call_t *call, const dn_result_t *result, const sim_frame_t *hand,
+            sim_body_t body)
+{
+    if (!hand || hand->payload.body != body || hand->payload.call != row_of (sim, call) ||
+        hand->payload.attempt != result->attempt)
+        sim_fail (sim, "mixed: call %u ends as %s with what is not its own", row_of (sim, call),
+                  outcome_name (result->outcome));
+    if (!attempt_of (sim, call, result->attempt)->answered)
+        sim_fail (sim, "mixed: call %u has a value that no slot made", row_of (sim, call));
+}
+
+static void
+check_outcome (sim_t *sim, sim_call_t *call, const dn_result_t *result, const sim_frame_t *hand)
+{
+    bool fits = true;
+
+    switch ((denim_outcome_t) result->outcome) {
+    case DENIM_VALUE: check_body (sim, call, result, hand, SIM_VALUE); break;
+    case DENIM_EXCEPTION: check_body (sim, call, result, hand, SIM_RAISED); break;
+    case DENIM_LOST: check_lost (sim, call, result); break;
+    case DENIM_POISON: fits = call->kind == SIM_TASK_DIES && call->idempotent; break;
+    case DENIM_CANCELLED: fits = call->cancelled || sim->client[call->client].leaves; break;
+    case DENIM_DEADLINE:
+    case DENIM_REJECTED:
+    case DENIM_UNAVAILABLE: fits = call->deadline_ms != DN_NEVER; break;
+    case DENIM_UNKNOWN_TASK: break; /* a service may start late */
+    case DENIM_TIME_LIMIT: fits = call->soft_limit_ms || call->hard_limit_ms; break;
+    case DENIM_TOO_LARGE: fits = call->answer_bytes > 2000000; break;
+    case DENIM_CODEC:
+    case DENIM_NOT_ALLOWED:
+    case DENIM_MISMATCH:
+    case DENIM_NESTING_TOO_DEEP:
+    case DENIM_OUTCOMES: fits = false; break;
+    }
+    if (!fits)
+        sim_fail (sim, "outcome: call %u (seq %u) ends as %s for no reason", row_of (sim, call),
+                  (unsigned) call->seq, outcome_name (result->outcome));
+}
+
+void
+sim_ledger_end (sim_t *sim, sim_call_t *call, const dn_result_t *result, const sim_frame_t *hand)
+{
+    if (call->ended)
+        sim_fail (sim, "ends twice: call %u", row_of (sim, call));
+    call->ended = true;
+    call->outcome = result->outcome;
+    call->started = result->flags & 1;
+    call->ended_ms = sim_now_ms (sim);
+    if (result->outcome < DENIM_OUTCOMES)
+        sim->counts.ends[result->outcome]++;
+    check_outcome (sim, call, result, hand);
+    if (ended_unrun (call) && runs_of (call))
+        sim_fail (sim, "ran: call %u (seq %u, attempt %u) ends as %s, not started, and it ran",
+                  row_of (sim, call), (unsigned) call->seq, result->attempt,
+                  outcome_name (result->outcome));
+    if (call->deadline_ms != DN_NEVER && call->ended_ms > call->deadline_ms + SLACK_MS &&
+        !sim->node[SIM_NODE_CLIENTS + call->client].was_frozen)
+        sim_fail (sim, "late: call %u ends %d ms after its deadline", row_of (sim, call),
+                  (int) (call->ended_ms - call->deadline_ms));
+}
+
+/*  ---- the end of everything ---- */
+
+void
+sim_ledger_close_calls (sim_t *sim)
+{
+    for (uint32_t i = 0; i < sim->calls; i++) {
+        const sim_call_t *call = &sim->call[i];
+        if (!sim->node[SIM_NODE_CLIENTS + call->client].alive)
+            continue;
+        if (!call->asked)
+            sim_fail (sim, "never asked: call %u of c%u", i, call->client);
+        if (!call->ended)
+            sim_fail (sim, "never ends: call %u of c%u (seq %u, attempt %u, try %u)", i,
+                      call->client, (unsigned) call->seq, call->attempt_sent, call->try_sent);
+    }
+}
+
+/*  A record that the manager should not have. */
+static void
+name_record (sim_t *sim)
+{
+    const dn_tasks_t *tasks = dn_manager_tasks (sim->manager.core);
+
+    for (uint32_t i = 0; i < sim->calls; i++)
+        for (uint16_t attempt = 1; attempt <= SIM_ATTEMPTS; attempt++) {
+            const sim_call_t *call = &sim->call[i];
+            const dn_task_t  *task =
+                dn_tasks_find (tasks, &sim->client[call->client].id, call->seq, attempt);
+            if (task)
+                sim_fail (sim,
+                          "left over: a record in state %d of call %u (c%u, seq %u, "
+                          "attempt %u)%s",
+                          (int) task->state, i, call->client, (unsigned) call->seq, attempt,
+                          task->client ? "" : ", of no client");
+        }
+}
+
+static void
+close_manager (sim_t *sim)
+{
+    const dn_manager_t *core = sim->manager.core;
+    const dn_peers_t   *peers = dn_manager_peers (core);
+    uint32_t            clients = 0;
+
+    for (uint32_t i = 0; i < sim->clients; i++)
+        clients += sim->node[SIM_NODE_CLIENTS + i].alive;
+    if (dn_tasks_count (dn_manager_tasks (core)))
+        name_record (sim);
+    if (dn_manager_placed (core))
+        sim_fail (sim, "left over: %u places at the manager", dn_manager_placed (core));
+    if (dn_tasks_count (dn_manager_tasks (core)))
+        sim_fail (sim, "left over: %u records of nobody at the manager",
+                  dn_tasks_count (dn_manager_tasks (core)));
+    if (dn_peers_count (peers, DN_ROLE_CLIENT) > clients)
+        sim_fail (sim, "left over: %u clients at the manager, %u live",
+                  dn_peers_count (peers, DN_ROLE_CLIENT), clients);
+    for (uint32_t i = 0; i < sim->workers; i++) {
+        if (!sim->node[SIM_NODE_WORKERS + i].alive || sim->worker[i].drained)
+            continue;
+        const dn_peer_t *peer = dn_peers_by_session (peers, &sim->worker[i].config.session);
+        if (!peer || !dn_manager_ready (core, peer))
+            sim_fail (sim, "left over: w%u is not ready at the manager", i);
+    }
+}
+
+void
+sim_ledger_close (sim_t *sim)
+{
+    sim_ledger_close_calls (sim);
+    close_manager (sim);
+    for (uint32_t i = 0; i < sim->workers; i++) {
+        if (!sim->node[SIM_NODE_WORKERS + i].alive)
+            continue;
+        if (sim->worker[i].kept_count || sim->worker[i].held)
+            sim_fail (sim, "left over: w%u keeps %u payloads and lists %u tasks", i,
+                      sim->worker[i].kept_count, sim->worker[i].held);
+    }
+    for (uint32_t i = 0; i < sim->clients; i++)
+        if (sim->node[SIM_NODE_CLIENTS + i].alive &&
+            dn_session_facts (sim->client[i].core).in_flight)
+            sim_fail (sim, "left over: c%u has calls in flight", i);
+}

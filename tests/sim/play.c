@@ -1,0 +1,276 @@
+/*  play.c - one history, from its seed to its end
+ *
+ *  First a time in which calls are made and things go wrong; then all is
+ * healed, and every call has some beats, and the time that the work takes, to
+ * end; then as long as it takes the manager to see that a client is gone, and
+ * all tables must be empty.
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "sim.h"
+
+#include "base/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CALLING_BEATS 14   /* in which calls are made and things go wrong */
+#define ENDING_BEATS  20   /* for the calls: a worker is gone after 10, and some to spare */
+#define EMPTY_BEATS   36   /* for the tables: a client is gone after 30 */
+#define ENDING_MS     9000 /* besides: what does not go by beats, as a grace of 5 s */
+
+/*  ---- the beginning ---- */
+
+static void
+make_nodes (sim_t *sim)
+{
+    for (uint32_t i = 0; i < SIM_NODES; i++) {
+        sim_node_t *node = &sim->node[i];
+        uint32_t    client = i - SIM_NODE_CLIENTS, worker = i - SIM_NODE_WORKERS;
+        memset (node, 0, sizeof *node);
+        node->turn_us = SIM_NEVER;
+        node->role = i >= SIM_NODE_WORKERS   ? SIM_ROLE_WORKER
+                     : i >= SIM_NODE_CLIENTS ? SIM_ROLE_CLIENT
+                                             : SIM_ROLE_MANAGER;
+        TAILQ_INIT (&node->socket.in);
+        if (node->role == SIM_ROLE_WORKER)
+            snprintf (node->name, sizeof node->name, "w%u", worker);
+        else if (node->role == SIM_ROLE_CLIENT)
+            snprintf (node->name, sizeof node->name, "c%u", client);
+        else
+            snprintf (node->name, sizeof node->name, "m");
+    }
+    TAILQ_INIT (&sim->manager.in[0]);
+    TAILQ_INIT (&sim->manager.in[1]);
+}
+
+/*  Everything but what is kept from one history to the next. */
+static void
+reset (sim_t *sim, uint64_t seed)
+{
+    sim->seed = seed;
+    sim->random.state = seed;
+    sim->now_us = 0;
+    sim->healed = false;
+    sim->settled_services = 0;
+    sim_agenda_clear (&sim->agenda);
+    sim_trace_clear (sim);
+    sim->links = 0;
+    sim->workers = sim->workers_ended = 0;
+    sim->calls = 0;
+    sim->manager = (sim_manager_t){.fx = sim->manager.fx, .undo = sim->manager.undo};
+    memset (sim->worker, 0, sizeof sim->worker);
+    for (uint32_t i = 0; i < SIM_CLIENTS; i++) {
+        dn_effects_t *fx = sim->client[i].fx;
+        memset (&sim->client[i], 0, sizeof sim->client[i]);
+        sim->client[i].fx = fx;
+        if (fx)
+            dn_effects_clear (fx);
+    }
+    make_nodes (sim);
+}
+
+/*  ---- calls ---- */
+
+static void
+ask (sim_t *sim, uint64_t client, uint64_t what_call)
+{
+    sim_client_ask (sim, (uint32_t) client, (sim_ask_t) (what_call >> 16), (uint16_t) what_call);
+}
+
+static int64_t
+some_run_us (sim_t *sim)
+{
+    switch (sim_dice (sim, 8)) {
+    case 0:
+    case 1:
+    case 2: return sim_between (sim, 5, 900);
+    case 3: return sim_between (sim, SIM_MS (1), SIM_MS (9));
+    case 4:
+    case 5: return sim_between (sim, SIM_MS (20), SIM_MS (300));
+    case 6: return sim_between (sim, 1, SIM_MS (2 * sim->heartbeat_ms));
+    default: return sim_between (sim, 1, SIM_MS (5 * sim->heartbeat_ms));
+    }
+}
+
+static uint64_t
+some_bytes (sim_t *sim)
+{
+    switch (sim_dice (sim, 12)) {
+    case 0: return (uint64_t) sim_between (sim, 5000, 70000);
+    case 1: return (uint64_t) sim_between (sim, 100000, 900000);
+    default: return (uint64_t) sim_between (sim, 1, 500);
+    }
+}
+
+/*  Service `only`, or (SIM_SERVICES) any that has workers; rarely one that
+ * nobody has. */
+static uint8_t
+some_service (sim_t *sim)
+{
+    if (sim_dice (sim, 60) == 0)
+        return SIM_SERVICES;
+    for (;;) {
+        uint8_t service = (uint8_t) sim_dice (sim, SIM_SERVICES);
+        if (sim->settled_services & 1 << service)
+            return service;
+    }
+}
+
+static void
+plan_call (sim_t *sim, uint32_t client, int64_t at_us)
+{
+    uint16_t    row = (uint16_t) sim->calls++;
+    sim_call_t *call = &sim->call[row];
+
+    memset (call, 0, sizeof *call);
+    call->client = client;
+    call->service = some_service (sim);
+    call->priority = (uint8_t) sim_dice (sim, 3);
+    call->idempotent = sim_dice (sim, 5) < 2;
+    call->finish = sim_dice (sim, 4) == 0;
+    call->stubborn = sim_dice (sim, 3) == 0;
+    call->run_us = some_run_us (sim);
+    call->payload_bytes = some_bytes (sim);
+    call->answer_bytes = some_bytes (sim);
+    call->kind = sim_dice (sim, 8) == 0 ? SIM_TASK_RAISES : SIM_TASK_RETURNS;
+    call->deadline_ms = -1;
+
+    bool    dies = sim_dice (sim, 25) == 0, due = sim_dice (sim, 8) == 0;
+    bool    limited = sim_dice (sim, 12) == 0, wished = sim_dice (sim, 8) == 0;
+    int64_t due_ms = sim_between (sim, 1, 6 * sim->heartbeat_ms);
+    int64_t wish_us = sim_between (sim, 0, SIM_MS (3 * sim->heartbeat_ms));
+    if (dies && sim_faulty (sim, SIM_FAULT_CRASH))
+        call->kind = SIM_TASK_DIES;
+    if (due && sim_faulty (sim, SIM_FAULT_DEADLINE))
+        call->deadline_ms = due_ms;
+    if (limited && sim_faulty (sim, SIM_FAULT_LIMIT)) {
+        call->soft_limit_ms = sim_dice (sim, 2) ? 0 : 1 + sim_dice (sim, 300);
+        call->hard_limit_ms = 1 + sim_dice (sim, 600);
+        if (sim_dice (sim, 3) == 0)
+            call->answer_bytes = 3000000;
+    }
+    uint64_t what = sim_dice (sim, 2) ? SIM_ASK_CANCEL : SIM_ASK_KILL + sim_dice (sim, 2);
+    sim_at (sim, at_us, ask, client, (uint64_t) SIM_ASK_SUBMIT << 16 | row);
+    if (wished && sim_faulty (sim, SIM_FAULT_CANCEL))
+        sim_at (sim, at_us + wish_us, ask, client, what << 16 | row);
+}
+
+/*  Singly, and in bursts. */
+static void
+plan_calls (sim_t *sim, uint32_t client)
+{
+    uint32_t left = 1 + sim_dice (sim, SIM_CALLS / SIM_CLIENTS - 1);
+
+    while (left) {
+        int64_t  at_us = sim_between (sim, 0, sim->heal_us);
+        uint32_t burst = sim_dice (sim, 4) ? 1 : 1 + sim_dice (sim, 16);
+        for (; burst && left; burst--, left--)
+            plan_call (sim, client, at_us + (int64_t) burst);
+    }
+}
+
+static void
+start_client (sim_t *sim, uint64_t client, uint64_t unused)
+{
+    (void) unused;
+    sim_client_start (sim, (uint32_t) client);
+}
+
+static void
+start_worker (sim_t *sim, uint64_t services, uint64_t unused)
+{
+    (void) unused;
+    sim_worker_start (sim, (uint8_t) services, SIM_WORKERS);
+}
+
+static void
+begin (sim_t *sim)
+{
+    static const uint32_t heartbeats[] = {200, 500, 1000};
+
+    sim->heartbeat_ms = heartbeats[sim_dice (sim, 3)];
+    sim->heal_us = SIM_MS (CALLING_BEATS * sim->heartbeat_ms);
+    sim_manager_start (sim);
+    uint32_t workers = 1 + sim_dice (sim, 4);
+    for (uint32_t i = 0; i < workers; i++) {
+        uint8_t services = (uint8_t) (1 + sim_dice (sim, (1 << SIM_SERVICES) - 1));
+        sim->settled_services |= services;
+        sim_at (sim, sim_dice (sim, 4) ? 0 : sim_between (sim, 0, sim->heal_us / 2), start_worker,
+                services, 0);
+    }
+    sim->clients = 1 + sim_dice (sim, SIM_CLIENTS);
+    for (uint32_t i = 0; i < sim->clients; i++) {
+        sim_at (sim, 0, start_client, i, 0);
+        plan_calls (sim, i);
+    }
+    sim_faults_plan (sim);
+}
+
+/*  ---- the end ---- */
+
+/*  As long as one slot takes for all that is left, each attempt counted. */
+static int64_t
+work_left_us (const sim_t *sim)
+{
+    int64_t sum_us = 0;
+    for (uint32_t i = 0; i < sim->calls; i++)
+        if (!sim->call[i].ended)
+            sum_us += sim->call[i].run_us * (sim->call[i].idempotent ? 3 : 1);
+    return sum_us;
+}
+
+static void
+play (sim_t *sim)
+{
+    int64_t beat_us = SIM_MS (sim->heartbeat_ms);
+
+    sim_run_until (sim, sim->heal_us);
+    sim_faults_heal (sim);
+    int64_t calls_us =
+        sim->now_us + work_left_us (sim) + ENDING_BEATS * beat_us + SIM_MS (ENDING_MS);
+    sim_run_until (sim, calls_us);
+    sim_ledger_close_calls (sim);
+    sim_run_until (sim, calls_us + EMPTY_BEATS * beat_us);
+    sim_ledger_close (sim);
+}
+
+static void
+end (sim_t *sim)
+{
+    for (uint32_t i = 0; i < SIM_WORKERS; i++)
+        sim_worker_free (sim, i);
+    for (uint32_t i = 0; i < SIM_CLIENTS; i++)
+        dn_session_destroy (&sim->client[i].core);
+    dn_manager_destroy (&sim->manager.core);
+    sim_words_clear (sim);
+    sim_net_clear (sim);
+}
+
+bool
+sim_play (sim_t *sim, uint64_t seed)
+{
+    if (!sim->link)
+        sim->link = calloc (SIM_LINKS, sizeof *sim->link);
+    dn_check (sim->link);
+    reset (sim, seed);
+    sim->reason[0] = 0;
+    if (sigsetjmp (sim->end, 1) == 0) {
+        begin (sim);
+        play (sim);
+    }
+    end (sim);
+    return !sim->reason[0];
+}
+
+void
+sim_free (sim_t *sim)
+{
+    for (uint32_t i = 0; i < SIM_CLIENTS; i++)
+        sim_client_free (sim, i);
+    sim_manager_free (sim);
+    sim_agenda_free (&sim->agenda);
+    sim_trace_free (sim);
+    free (sim->link);
+    sim->link = NULL;
+}

@@ -1,0 +1,127 @@
+/*  test_session_turn.c - a client that waits for its turn
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "session_rig.h"
+
+static rig_t       rig;
+static dn_handle_t calls[12];
+
+/*  Twelve calls, eight of them sent, of which the last two are refused: others wait, too. */
+static void
+begin_refused (void)
+{
+    dn_session_config_t config = rig_config ();
+    rig_open (&rig, &config);
+    for (int i = 0; i < 12; i++)
+        calls[i] = rig_submit (&rig, "m", 0);
+    rig_welcome (&rig, 5, 1);
+    rig_reject (&rig, calls[6], DENIM_REASON_BUSY);
+    rig_reject (&rig, calls[7], DENIM_REASON_BUSY);
+    assert_int_equal (rig_count (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT), 8);
+}
+
+static void
+grant (uint64_t number, uint16_t count, bool alone)
+{
+    dn_msg_t msg = {.kind = DN_MSG_GRANT};
+    msg.u.grant = (dn_grant_t){number, dn_str ("m"), 1, count, alone, 1000};
+    rig_input (&rig, &msg);
+}
+
+static unsigned
+submits (void)
+{
+    return rig_count (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT);
+}
+
+static void
+who_waits_for_its_turn_sends_nothing_when_a_call_ends (void **state)
+{
+    (void) state;
+    begin_refused ();
+    for (int i = 0; i < 6; i++)
+        rig_answer (&rig, calls[i], DENIM_VALUE, DENIM_REASON_NONE);
+    assert_int_equal (submits (), 8);
+    rig_close (&rig);
+}
+
+static void
+a_grant_is_answered_with_as_many_calls_and_says_how_many_more_are_held (void **state)
+{
+    (void) state;
+    begin_refused ();
+    grant (77, 2, false);
+    assert_int_equal (submits (), 10);
+    assert_int_equal (rig_sent (&rig, calls[6]).grant, 77);
+    assert_int_equal (rig_sent (&rig, calls[6]).held, 5);
+    assert_int_equal (rig_sent (&rig, calls[7]).held, 4);
+    rig_answer (&rig, calls[6], DENIM_VALUE, DENIM_REASON_NONE);
+    assert_int_equal (submits (), 10); /* the next turn comes with the next grant */
+    rig_close (&rig);
+}
+
+static void
+after_a_grant_without_rivals_each_end_makes_room_for_the_next (void **state)
+{
+    (void) state;
+    begin_refused ();
+    grant (77, 1, true);
+    assert_int_equal (submits (), 9);
+    rig_answer (&rig, calls[0], DENIM_VALUE, DENIM_REASON_NONE);
+    assert_int_equal (submits (), 10);
+    assert_int_equal (rig_sent (&rig, calls[7]).grant, 0);
+    rig_close (&rig);
+}
+
+static void
+a_lost_grant_is_made_up_for_by_the_timer (void **state)
+{
+    (void) state;
+    begin_refused ();
+    for (int i = 0; i < 6; i++)
+        rig_answer (&rig, calls[i], DENIM_VALUE, DENIM_REASON_NONE);
+    rig_run (&rig, 300);
+    assert_in_range (submits (), 9, 12); /* one each time, and longer apart each time */
+    rig_close (&rig);
+}
+
+static void
+open_says_for_what_the_client_waits (void **state)
+{
+    (void) state;
+    begin_refused ();
+    rig_beat (&rig, 5, 3);
+    const dn_effect_t *row = rig_find (&rig, DN_FX_SEND, DN_MSG_OPEN, 0);
+    assert_non_null (row);
+    assert_int_equal (row->msg.u.open.wants.count, 1);
+    rig_close (&rig);
+}
+
+static void
+when_nothing_is_held_any_more_the_next_call_may_try (void **state)
+{
+    (void) state;
+    begin_refused ();
+    grant (77, 9, false);
+    assert_int_equal (rig_count (&rig, DN_FX_SEND, DN_MSG_PASS), 1);
+    for (int i = 0; i < 12; i++)
+        rig_answer (&rig, calls[i], DENIM_VALUE, DENIM_REASON_NONE);
+    dn_handle_t call = rig_submit (&rig, "m", 0);
+    assert_int_equal (rig_sent (&rig, call).grant, 0);
+    rig_close (&rig);
+}
+
+int
+main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (who_waits_for_its_turn_sends_nothing_when_a_call_ends),
+        cmocka_unit_test (a_grant_is_answered_with_as_many_calls_and_says_how_many_more_are_held),
+        cmocka_unit_test (after_a_grant_without_rivals_each_end_makes_room_for_the_next),
+        cmocka_unit_test (a_lost_grant_is_made_up_for_by_the_timer),
+        cmocka_unit_test (open_says_for_what_the_client_waits),
+        cmocka_unit_test (when_nothing_is_held_any_more_the_next_call_may_try),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
