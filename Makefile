@@ -50,7 +50,7 @@ Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps demo check run-check asan tsan run-tsan unit system python sim sim-mutants bench \
-	chaos cov run-cov fmt tidy docs wheel install clean help
+	bench-overload bench-scaling chaos cov run-cov fmt tidy docs wheel install clean help
 .PHONY: fuzz run-fuzz
 all:
 
@@ -234,7 +234,7 @@ $(BUILD)/tests/system/%: $(OBJ)/tests/system/%.o $(FULL_LIB)
 	$(link) $(PKG_LIBS)
 
 $(BUILD)/bench/%: $(OBJ)/tests/bench/%.o $(FULL_LIB)
-	$(link) $(PKG_LIBS)
+	$(link) $(PKG_LIBS) -lm
 
 # As a user links them: with the public archive, where nothing but denim_* can be seen.
 $(BUILD)/examples/%: $(OBJ)/docs/examples/%.o $(BUILD)/lib/libdenim.a
@@ -384,6 +384,14 @@ tidy: all ## the rules of the house: floors, link lines, lengths, forbidden call
 bench: all $(BENCH) ## the benchmarks, beside a bare ZeroMQ broker
 	@PYTHONPATH='$(abspath $(BUILD)/python)' DENIM_BIN='$(abspath $(BUILD)/bin)' \
 		$(PYTHON) tests/bench/run.py $(ARGS)
+
+bench-overload: all $(BENCH) ## goodput, fairness, refusals, memory under overload (ARGS=--quick)
+	@PYTHONPATH='$(abspath $(BUILD)/python)' DENIM_BIN='$(abspath $(BUILD)/bin)' \
+		$(PYTHON) tests/bench/overload.py $(ARGS)
+
+bench-scaling: all $(BENCH) ## throughput with 1 to 4 workers (ARGS=--quick)
+	@PYTHONPATH='$(abspath $(BUILD)/python)' DENIM_BIN='$(abspath $(BUILD)/bin)' \
+		$(PYTHON) tests/bench/scaling.py $(ARGS)
 
 fuzz: ## libFuzzer on each fuzzer for TIME=60 seconds; FUZZ=wire: on one (in build/fuzz)
 	@tests/deps fuzz

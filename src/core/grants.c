@@ -257,6 +257,7 @@ dn_manager_wait (dn_manager_t *self, dn_peer_t *client, uint32_t service, unsign
         return; /* its timer has to do */
     if (!waiter->queued || held > waiter->held)
         waiter->held = held;
+    waiter->mark = client->mark; /* an OPEN that was composed before this refusal does not count */
     dn_manager_queue (self, waiter, ticket);
 }
 

@@ -1,0 +1,334 @@
+"""`make bench-overload`: what happens when there is more to do than slots.
+
+Goodput, run times, fairness, refusals, memory and recovery under overload, each beside what it must
+be. Tasks sleep: they hold a slot and no CPU, so that a few cores stand for 32 slots. Exit code 1
+when one figure is missed.
+
+    overload.py [--quick] [--only NAME] [--plot FILE.svg] [--publish]
+"""
+
+import argparse
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import denim
+from chart import draw
+from cluster import MIB, Cluster, Table, cluster, loaded, machine, spread, wait_line
+
+SLOTS = 32
+TASK_MS = 100
+LOADS = (0.5, 1, 2, 5, 10, 20)
+CALLERS = 16  # of the open loop
+DEADLINE_MS = 2000
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Bench:
+    """The measurements; each adds rows to the table."""
+
+    def __init__(self, quick: bool) -> None:
+        self.quick = quick
+        self.seconds = 4 if quick else 30
+        self.repeats = 2 if quick else 3
+        self.table = Table()
+        self.goodputs: dict[float, float] = {}  # open loop: part of the ceiling
+        self.waiting: dict[float, float] = {}  # closed loop: likewise
+        self.refusals: dict[str, list[tuple[float, float]]] = {}
+
+    def ceiling(self, running: Cluster) -> float:
+        """Tasks a second when as many calls are outstanding as there are slots."""
+        found = [
+            running.load("closed", callers=8, outstanding=SLOTS // 8, task_ms=TASK_MS,
+                         seconds=self.seconds)["goodput"]
+            for _ in range(self.repeats)
+        ]
+        best = statistics.median(found)
+        self.table.add(f"ceiling, {SLOTS} calls on {SLOTS} slots",
+                       f"{best:.1f} tasks/s {spread(found)}")
+        return best
+
+    # --- goodput ---
+
+    def goodput(self) -> None:
+        with cluster(slots=SLOTS) as running:
+            ceiling = self.ceiling(running)
+            self.waiting_callers(running, ceiling)
+            self.arrivals(running, ceiling)
+
+    def waiting_callers(self, running: Cluster, ceiling: float) -> None:
+        """Callers that wait for their answers: x times as many calls as slots."""
+        runs = {}
+        for x in LOADS[1:]:
+            report = running.load("closed", callers=8, outstanding=int(x * SLOTS / 8),
+                                  task_ms=TASK_MS, warmup=2, seconds=self.seconds)
+            part = self.waiting[x] = report["goodput"] / ceiling
+            runs[x] = report["run"]
+            self.table.add(f"goodput, {x:g} x slots outstanding",
+                           f"{part:.1%} of the ceiling", ">= 99 %", part >= 0.99)
+        self.run_times("outstanding", runs)
+
+    def arrivals(self, running: Cluster, ceiling: float) -> None:
+        """Calls that arrive at random, each with a deadline."""
+        runs = {}
+        for x in LOADS:
+            report = running.load("open", rate=x * ceiling, callers=CALLERS, task_ms=TASK_MS,
+                                  deadline_ms=DEADLINE_MS, warmup=2 + DEADLINE_MS / 1000,
+                                  seconds=self.seconds)
+            part = self.goodputs[x] = report["goodput"] / ceiling
+            runs[x] = report["run"]
+            enough = x >= 1
+            self.table.add(f"goodput, {x:g} x offered, deadline {DEADLINE_MS} ms",
+                           f"{part:.1%} of the ceiling", ">= 99 %" if enough else "",
+                           part >= 0.99 if enough else None)
+        self.run_times("offered", runs)
+
+    def run_times(self, how: str, runs: dict[float, dict]) -> None:
+        for key in ("p50", "p99"):
+            one, ten = runs[1][key], runs[10][key]
+            self.table.add(f"run time {key}, 10 x {how} over 1 x", f"{ten:.1f} / {one:.1f} ms",
+                           "within 5 %", one > 0 and abs(ten / one - 1) <= 0.05)
+
+    # --- fairness ---
+
+    def fairness(self) -> None:
+        callers, outstanding = 32, 8
+        with cluster(slots=SLOTS) as running:
+            ideal_ms = callers * outstanding * TASK_MS / SLOTS
+            report = running.load("closed", callers=callers, outstanding=outstanding,
+                                  task_ms=TASK_MS, warmup=2 * ideal_ms / 1000,
+                                  seconds=max(self.seconds, 5 * ideal_ms / 1000))
+            done = [c["done"] for c in report["callers"]]
+            index = jain(done)
+            self.table.add(f"Jain's index, {callers} equal callers",
+                           f"{index:.4f} (least {min(done)}, most {max(done)})", ">= 0.95",
+                           index >= 0.95 and min(done) > 0)
+            longest = max(max(c["longest"], c["oldest"]) for c in report["callers"])
+            self.table.add("longest wait over the ideal",
+                           f"{longest:.0f} / {ideal_ms:.0f} ms = {longest / ideal_ms:.2f}",
+                           "<= 1.5", longest <= 1.5 * ideal_ms)
+            self.greedy(running)
+
+    def greedy(self, running: Cluster) -> None:
+        """One caller with 200 calls outstanding among 60 with 2."""
+        report = running.load("closed", callers=61, outstanding=2, greedy=200, task_ms=TASK_MS,
+                              warmup=3, seconds=max(self.seconds, 6))
+        done = [c["done"] for c in report["callers"]]
+        share = done[0] / max(sum(done), 1) * 61
+        self.table.add("greedy caller (200) among 60 polite (2)",
+                       f"{share:.2f} of its fair share", "<= 1.5", share <= 1.5)
+        index = jain(done[1:])
+        self.table.add("Jain's index, the polite ones", f"{index:.4f} (least {min(done[1:])})",
+                       ">= 0.95", index >= 0.95 and min(done[1:]) > 0)
+
+    # --- refusals ---
+
+    def erlang(self) -> None:
+        task_ms = 100 if self.quick else 50
+        wanted = {24: 41000, 32: 7000, 48: 2500, 64: 1800}
+        with cluster(slots=SLOTS, standby=False) as running:
+            for times in ("exponential", "constant", "bimodal"):
+                points = self.refusals[times] = []
+                for erlangs, count in wanted.items():
+                    count = min(count, 2000) if self.quick else count
+                    report = running.raw("once", rate=erlangs / task_ms * 1000, count=count,
+                                         task_ms=task_ms, times=times, warmup=2)
+                    self.refusal(times, erlangs, report, points)
+
+    def refusal(self, times: str, erlangs: int, report: dict, points: list) -> None:
+        """Beside the formula at the load that was really offered: arrivals are random, and a place
+        is held a little longer than the task sleeps."""
+        offered = report["arrivals"] / report["seconds"] * report["held"]["mean"] / 1000
+        is_part = report["refused"] / report["arrivals"]
+        must = erlang_b(SLOTS, offered)
+        points.append((offered, is_part))
+        good = abs(is_part / must - 1) <= 0.1
+        noise = 2 * math.sqrt(must * (1 - must) / report["arrivals"]) * 2
+        if self.quick:
+            good = good or abs(is_part - must) <= noise
+        self.table.add(f"refused, {times}, {erlangs} Erlang",
+                       f"{is_part:.1%} at {offered:.1f} ({report['arrivals']} arrivals)",
+                       f"{must:.1%} +- 10 %", good)
+
+    # --- recovery ---
+
+    def spike(self) -> None:
+        settle_ms = 2 * TASK_MS
+        with cluster(slots=SLOTS) as running:
+            report = running.load("open", rate=0.5 * SLOTS / TASK_MS * 1000, callers=CALLERS,
+                                  task_ms=TASK_MS, deadline_ms=3 * TASK_MS, warmup=3, seconds=9,
+                                  spike_at=3, spike_s=2, spike_by=20, settle_ms=settle_ms)
+        before, after = report["before"]["p99"], report["after"]["p99"]
+        self.table.add(f"p99 after a spike of 2 s, from {settle_ms} ms on",
+                       f"{after:.0f} ms, {before:.0f} before it", "<= 1.25 x before",
+                       0 < after <= 1.25 * before)
+        failed = report["after_failed"] / max(report["after"]["count"], 1)
+        self.table.add("missed their deadline after the spike", f"{failed:.2%}", "<= 1 %",
+                       failed <= 0.01)
+
+    def died(self) -> None:
+        """1,000 clients of one host wait, and the host dies."""
+        with cluster(slots=SLOTS, clients_max=4000) as running:
+            ceiling = running.load("closed", callers=8, outstanding=16, task_ms=TASK_MS,
+                                   seconds=self.seconds)["goodput"]
+            host = running.spawn("raw", "closed", sessions=1000, task_ms=TASK_MS, seconds=60)
+            wait_line(host, "ready")
+            rest = running.spawn("load", "closed", callers=8, outstanding=16, task_ms=TASK_MS,
+                                 warmup=0, seconds=10)
+            time.sleep(3)
+            killed_s = time.monotonic()
+            host.kill()
+            host.communicate()
+            work = running.finish(rest)["work"]
+        first = math.ceil((killed_s - work["start_s"]) / work["bin_s"])
+        tasks = work["tasks"][first : first + 50]
+        lost_s = len(tasks) * work["bin_s"] - sum(tasks) / ceiling
+        self.table.add("goodput lost when 1,000 waiting clients die",
+                       f"{lost_s:.2f} s of the ceiling", "< 1 s", lost_s < 1)
+
+    def map(self) -> None:
+        count = 1600
+        ideal_s = count * TASK_MS / 1000 / SLOTS
+        found = []
+        with cluster(slots=SLOTS) as running:
+            for _ in range(self.repeats):
+                with denim.Client(running.address) as client:
+                    start = time.monotonic()
+                    values = list(client.map("benchapp:rest", [TASK_MS / 1000] * count))
+                    found.append(time.monotonic() - start)
+                    assert len(values) == count
+        ratio = statistics.median(found) / ideal_s
+        self.table.add(f"map of {count} tasks over the ideal",
+                       f"{statistics.median(found):.2f} s = {ratio:.3f} {spread(found, '.2f')}",
+                       "<= 1.1", ratio <= 1.1)
+
+    # --- memory ---
+
+    def memory(self) -> None:
+        length_s, minute_s = (40, 25) if self.quick else (240, 60)
+        with cluster(slots=SLOTS) as running:
+            load = running.spawn("load", "closed", callers=40, outstanding=8, task_ms=TASK_MS,
+                                 warmup=1, seconds=length_s)
+            time.sleep(minute_s)
+            early = running.rss()
+            time.sleep(length_s - minute_s)
+            late = running.rss()
+            running.finish(load)
+        self.table.add(f"manager's memory after {length_s} s over {minute_s} s",
+                       f"{late / MIB:.1f} / {early / MIB:.1f} MiB", "within 5 %",
+                       late <= 1.05 * early)
+        self.payloads()
+        self.crowds()
+
+    def payloads(self) -> None:
+        """Ten times as many calls of 1 MiB as slots."""
+        clients = 16
+        with cluster(slots=SLOTS) as running:
+            empty = running.rss()
+            running.load("closed", callers=clients, outstanding=10 * SLOTS // clients,
+                         task_ms=TASK_MS, bytes=MIB, warmup=1,
+                         seconds=8 if self.quick else 60)
+            most = running.rss("VmHWM")
+        bound = empty + payload_bound(clients, workers=1, places=SLOTS, payload=MIB)
+        self.table.add("manager's memory, 10 x with 1 MiB each",
+                       f"{most / MIB:.0f} MiB at most, {empty / MIB:.0f} idle",
+                       f"<= {bound / MIB:.0f} MiB", most <= bound)
+
+    def crowds(self) -> None:
+        with cluster(slots=SLOTS, clients_max=12000) as running:
+            empty = running.rss()
+            report = running.raw("closed", sessions=2000, task_ms=TASK_MS, warmup=2,
+                                 seconds=8 if self.quick else 30)
+            self.table.add("2,000 clients that wait: manager's memory, goodput",
+                           f"{(running.rss('VmHWM') - empty) / MIB:.1f} MiB more, "
+                           f"{report['goodput']:.0f} tasks/s")
+        with cluster(slots=SLOTS, clients_max=12000) as running:
+            empty, cpu, begun = running.rss(), cpu_s(running), time.monotonic()
+            report = running.raw("idle", sessions=5000, seconds=6)
+            used = (cpu_s(running) - cpu) / (time.monotonic() - begun)
+            most = (running.rss("VmHWM") - empty) / 5000
+            self.table.add("5,000 idle clients: manager's memory, CPU",
+                           f"{most / 1024:.1f} KiB each, {used:.1%} of a core",
+                           "all connected", report["sessions"] == 5000)
+
+
+def payload_bound(clients: int, workers: int, places: int, payload: int) -> int:
+    """What the manager may hold of payloads, in bytes.
+
+    Of each client: what it may have on its way (1 MiB, or one task if that is larger) and one
+    message that is being read. Of each place: arguments that the worker's connection has not taken
+    yet, and a value that the client's has not. Of each connection: libzmq's queues and buffers, 16
+    and 8 KiB each way (the kernel's buffers are not the manager's memory). The rest is the
+    allocator's.
+    """
+    unplaced = max(MIB, payload) + payload
+    placed = 2 * payload
+    buffers = 2 * (16 + 8) * 1024
+    return int(1.25 * (clients * unplaced + places * placed + (clients + workers) * buffers))
+
+
+def cpu_s(running: Cluster) -> float:
+    text = Path(f"/proc/{running.manager.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(text[11]) + int(text[12])) / 100
+
+
+def jain(values: list[float]) -> float:
+    squares = sum(v * v for v in values)
+    return sum(values) ** 2 / (len(values) * squares) if squares else 0
+
+
+def erlang_b(slots: int, erlangs: float) -> float:
+    """The part of random arrivals that finds no slot free."""
+    blocked = 1.0
+    for n in range(1, slots + 1):
+        blocked = erlangs * blocked / (n + erlangs * blocked)
+    return blocked
+
+
+def publish(bench: Bench, command: str) -> None:
+    text = f"""# Under overload
+
+What denim does when there is more to do than slots, as `{command}` printed it. Tasks sleep: they
+hold a slot and no CPU, so that a few cores stand for {SLOTS} slots.
+
+{machine()}.
+
+{bench.table.markdown()}
+![goodput over offered load, and refusals beside Erlang's formula](overload.svg)
+"""
+    (ROOT / "docs" / "overload.md").write_text(text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="4 s a point instead of 30")
+    parser.add_argument("--only", default="", help="parts, by name: goodput,fairness,...")
+    parser.add_argument("--plot", default="", help="write an SVG there")
+    parser.add_argument("--publish", action="store_true", help="write docs/overload.md")
+    options = parser.parse_args()
+    bench = Bench(options.quick)
+    parts: list[Callable[[], None]] = [
+        bench.goodput, bench.fairness, bench.erlang, bench.spike, bench.died, bench.map,
+        bench.memory,
+    ]
+    print(f"{machine()}, load {loaded():.1f}; {SLOTS} slots, tasks that sleep {TASK_MS} ms, "
+          f"{bench.seconds} s a point")
+    for part in parts:
+        if not options.only or part.__name__ in options.only.split(","):
+            part()
+    if options.plot:
+        formula = [(a, erlang_b(SLOTS, a)) for a in range(16, 73)]
+        Path(options.plot).write_text(
+            draw(bench.goodputs, bench.waiting, bench.refusals, formula))
+    if options.publish:
+        publish(bench, "make bench-overload")
+    print(f"{len(bench.table.rows)} figures, {bench.table.missed} missed; "
+          f"load {loaded():.1f} at the end")
+    return 1 if bench.table.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
