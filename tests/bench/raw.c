@@ -10,11 +10,11 @@
  *     all: [--task-ms 50] [--times constant] [--warmup 1] [--seed 1]
  *
  * once: calls arrive at random (Poisson), each is one SUBMIT, and a REJECT is its end; a GRANT is
- * passed on. closed: each session has as many calls outstanding; one that is refused goes again with
- * a GRANT, or after retry_after. idle: connected, and answering each BEAT.
+ * passed on. closed: each session has as many calls outstanding; one that is refused goes again
+ * with a GRANT, or after retry_after. idle: connected, and answering each BEAT.
  *
- * All sessions are connections of one ROUTER: the manager sees clients like any others. Times are in
- * milliseconds; "held" is the time from SUBMIT to RESULT of calls that had a place at once. A line
+ * All sessions are connections of one ROUTER: the manager sees clients like any others. Times are
+ * in milliseconds; "held" is the time from SUBMIT to RESULT of calls that had a place at once. A line
  * "ready" goes to stderr when every session has its WELCOME.
  */
 #include "wire/wire.h"
