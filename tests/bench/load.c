@@ -11,8 +11,8 @@
  *
  * closed: each caller has as many calls outstanding, the first one --greedy of them if that is not
  * 0. open: calls arrive at random (Poisson) at that rate, whatever becomes of them, from the
- * callers in turn; each has the deadline. Each caller is a client of its own, with a session of its own;
- * with --handles N it is N handles on one connection.
+ * callers in turn; each has the deadline. Each caller is a client of its own, with a session of
+ * its own; with --handles N it is N handles on one connection.
  *
  * Times are in milliseconds, goodput in tasks a second. What began before the warm-up was over is
  * not counted; the load goes on until what was running at the end of the window is known.

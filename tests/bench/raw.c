@@ -14,8 +14,8 @@
  * with a GRANT, or after retry_after. idle: connected, and answering each BEAT.
  *
  * All sessions are connections of one ROUTER: the manager sees clients like any others. Times are
- * in milliseconds; "held" is the time from SUBMIT to RESULT of calls that had a place at once. A line
- * "ready" goes to stderr when every session has its WELCOME.
+ * in milliseconds; "held" is the time from SUBMIT to RESULT of calls that had a place at once. A
+ * line "ready" goes to stderr when every session has its WELCOME.
  */
 #include "wire/wire.h"
 
