@@ -226,6 +226,15 @@ await_answer (denim_client_t *client, int signals, int *number)
     return reply;
 }
 
+/*  One that our caller has told us to ignore, as a shell does for what it runs aside, stays so. */
+static void
+add_ending (sigset_t *ending, int number)
+{
+    struct sigaction action;
+    if (sigaction (number, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+        sigaddset (ending, number);
+}
+
 /*  Submit and wait; a signal cancels the call and then does what it always does. */
 static int
 call (denim_client_t *client, const char *task, const char *document,
@@ -234,8 +243,8 @@ call (denim_client_t *client, const char *task, const char *document,
     sigset_t ending;
     int      number = 0, code = DN_EXIT_SYSTEM;
     sigemptyset (&ending);
-    sigaddset (&ending, SIGINT);
-    sigaddset (&ending, SIGTERM);
+    add_ending (&ending, SIGINT);
+    add_ending (&ending, SIGTERM);
     sigprocmask (SIG_BLOCK, &ending, NULL);
     int signals = signalfd (-1, &ending, SFD_CLOEXEC);
 

@@ -110,6 +110,7 @@ class Cluster:
         self.killed: set[str] = set()
         self._dice = random.Random(seed)
         self._clients: list[str] = []
+        self._stopping = False
         self.folder = Path(tempfile.mkdtemp(prefix="denim-chaos-", dir="/tmp"))
         level = "debug" if options.keep else "info"
         heartbeat = {"heartbeat_ms": options.heartbeat_ms, "level": level}
@@ -195,7 +196,7 @@ class Cluster:
     def look(self) -> None:
         """Complain of programs that have ended, and start them again."""
         for member in self.members():
-            if member.fault:
+            if member.fault or (member.role == "client" and self._stopping):
                 continue
             member.look()
             if member.ended():
@@ -222,11 +223,18 @@ class Cluster:
     # --- the end ---
 
     def stop_clients(self) -> None:
-        """Let them wait for what is open, and end."""
+        """Let them wait for what is open, and end; the others go on being watched."""
+        self._stopping = True
         for client in self.clients:
             client.program.let_go()
+        end_at = time.monotonic() + self.options.patience + 30
+        while not all(client.ended() for client in self.clients):
+            self.look()
+            if time.monotonic() > end_at:
+                self.complaints.append("a client does not end")
+                break
+            time.sleep(0.01)
         for client in self.clients:
-            client.program.process.wait(self.options.patience + 30)
             self.bury(client.program)
 
     def stop_programs(self) -> None:

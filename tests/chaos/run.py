@@ -31,6 +31,8 @@ from report import (  # noqa: E402
     print_standstill,
 )
 
+import denim  # noqa: E402
+
 TURN_S = 0.005
 SETTLE_BEATS = 60  # after which nothing of any call may be left: a dead client is known for 30
 MEMORY_BEATS = 15  # of silence: a worker is gone after 10, and the manager settles for 3
@@ -133,8 +135,12 @@ def settle(cluster: Cluster) -> str:
     """Wait until the manager has no task any more; what it still has after that time."""
     end_at = time.monotonic() + SETTLE_BEATS * cluster.options.heartbeat_ms / 1000
     while True:
-        status = cluster.status()
-        left = {name: status[name] for name in ("tasks", "busy", "waiting") if status[name]}
+        cluster.look()
+        try:
+            status = cluster.status()
+            left = {name: status[name] for name in ("tasks", "busy", "waiting") if status[name]}
+        except denim.ManagerUnavailable:
+            left = {"questions without an answer": 1}
         if not left:
             return ""
         if time.monotonic() > end_at:

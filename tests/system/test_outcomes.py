@@ -406,7 +406,9 @@ def test_denim_call_that_is_refused_until_the_deadline_is_75(busy):
 def test_denim_call_that_is_interrupted_cancels_the_task_and_ends_by_the_signal(single, folder):
     path = folder / "begun"
     words = ["sysapp:touch_and_nap", json.dumps(str(path)), str(LONG_S)]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
     with started(BIN / "denim", "--manager", single.address, "call", *words) as call:
+        signal.signal(signal.SIGINT, before)
         until(path.exists, "the start of the task")
         call.send_signal(signal.SIGINT)
         assert call.wait(DEADLINE_S) == -signal.SIGINT
