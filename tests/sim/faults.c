@@ -6,8 +6,9 @@
 
 #include "base/check.h"
 
-#define FAULTS_MAX 6 /* in one history */
-#define FELT_BEATS 5 /* after a fault */
+#define FAULTS_MAX   6  /* in one history */
+#define FORGET_BEATS 32 /* after which a client is forgotten */
+#define FELT_BEATS   5  /* after a fault */
 
 const char *const sim_fault_option[SIM_FAULTS] = {
 #define X(name, option, text) option,
@@ -19,6 +20,12 @@ bool
 sim_faulty (const sim_t *sim, sim_fault_t fault)
 {
     return !sim->healed && !(sim->options.off & 1u << fault);
+}
+
+bool
+sim_faults_unsure (const sim_t *sim)
+{
+    return sim->lose > 0 || sim->refuse > 0 || sim->flaky > 0 || sim->slow;
 }
 
 /*  ---- who ---- */
@@ -66,6 +73,8 @@ some_beats_us (sim_t *sim)
 {
     static const double beats[] = {0.3, 0.8, 2, 3.5, 5, 8, 12};
     double              length = beats[sim_dice (sim, sizeof beats / sizeof beats[0])];
+    if (sim->lasting && sim_dice (sim, 4) == 0)
+        length = FORGET_BEATS + sim_dice (sim, 6);
     return (int64_t) (length * sim->heartbeat_ms * 1000) + sim_between (sim, 0, SIM_MS (300));
 }
 
@@ -106,6 +115,14 @@ kill_manager_again (sim_t *sim, uint64_t a, uint64_t b)
 }
 
 static void
+kill_drained_manager (sim_t *sim, uint64_t a, uint64_t b)
+{
+    (void) a, (void) b;
+    if (sim->node[SIM_NODE_MANAGER].alive && dn_manager_draining (sim->manager.core))
+        restart_manager (sim);
+}
+
+static void
 start_worker (sim_t *sim, uint64_t services, uint64_t like)
 {
     sim_worker_start (sim, (uint8_t) services, (uint32_t) like);
@@ -122,8 +139,10 @@ kill_worker (sim_t *sim)
     uint32_t number = node - SIM_NODE_WORKERS;
     sim_worker_kill (sim, number);
     if (sim_dice (sim, 4))
-        sim_at (sim, sim->now_us + some_beats_us (sim), start_worker, sim->worker[number].services,
-                number);
+        sim_at (sim,
+                sim->now_us + (sim_dice (sim, 3) ? some_beats_us (sim)
+                                                 : sim_between (sim, 1000, SIM_MS (30))),
+                start_worker, sim->worker[number].services, number);
 }
 
 static void
@@ -140,6 +159,23 @@ freeze (sim_t *sim, uint32_t node)
     sim_turn_by (sim, node, sim->node[node].frozen_us);
 }
 
+/*  As the manager does when somebody asks it to. */
+static void
+ask_to_drain (sim_t *sim, uint32_t node)
+{
+    const dn_session_t *id = &sim->worker[node - SIM_NODE_WORKERS].config.session;
+    const dn_peer_t    *peer = NULL;
+    dn_msg_t            msg = {.kind = DN_MSG_DRAIN};
+
+    if (sim->node[SIM_NODE_MANAGER].alive)
+        peer = dn_peers_by_session (dn_manager_peers (sim->manager.core), id);
+    if (!peer || !peer->link)
+        return;
+    sim->worker[node - SIM_NODE_WORKERS].asked = true;
+    msg.u.drain.timeout_ms = (uint32_t) sim_between (sim, 0, 3000);
+    (void) sim_send_down (sim, (uint32_t) peer->link, sim_frame_msg (sim, &msg, NULL));
+}
+
 static void
 drain_worker (sim_t *sim)
 {
@@ -147,10 +183,14 @@ drain_worker (sim_t *sim)
     if (node == SIM_NODES)
         return;
     sim_worker_t *worker = &sim->worker[node - SIM_NODE_WORKERS];
-    worker->signals += sim_dice (sim, 5) ? 1 : 2;
-    worker->drained = true;
-    sim_note (sim, node, "drains", worker->signals, 0, NULL, 0);
-    sim_turn_by (sim, node, sim->now_us);
+    if (sim_dice (sim, 2))
+        ask_to_drain (sim, node);
+    else {
+        worker->signals += sim_dice (sim, 5) ? 1 : 2;
+        worker->drained = true;
+        sim_note (sim, node, "drains", worker->signals, 0, NULL, 0);
+        sim_turn_by (sim, node, sim->now_us);
+    }
     if (sim_dice (sim, 3))
         sim_at (sim, sim->now_us + some_beats_us (sim), start_worker, worker->services,
                 SIM_WORKERS);
@@ -167,17 +207,52 @@ leave_client (sim_t *sim)
 }
 
 static void
-block (sim_t *sim)
+block_until (sim_t *sim, uint32_t node, uint32_t ways, int64_t until_us)
 {
-    uint32_t node = any_peer (sim), ways = 1 + sim_dice (sim, 3);
     if (node == SIM_NODES)
         return;
-    int64_t until_us = sim->now_us + some_beats_us (sim);
     for (int way = 0; way < SIM_WAYS; way++)
         if (ways & 1u << way && sim->node[node].blocked_us[way] < until_us)
             sim->node[node].blocked_us[way] = until_us;
     hurt (sim, node, until_us);
     sim_note (sim, node, "blocked", (uint64_t) until_us, ways, NULL, 0);
+}
+
+static void
+block (sim_t *sim)
+{
+    uint32_t node = any_peer (sim), ways = 1 + sim_dice (sim, 3);
+    block_until (sim, node, ways, sim->now_us + some_beats_us (sim));
+}
+
+/*  The next manager calls lost what that worker still has, and brings along later. */
+static void
+restart_without (sim_t *sim)
+{
+    int64_t beat_us = SIM_MS (sim->heartbeat_ms);
+    block_until (sim, any_worker (sim), 3,
+                 sim->now_us + sim_between (sim, 4 * beat_us, 8 * beat_us));
+    sim_manager_kill (sim);
+    sim_at (sim, sim->now_us + sim_between (sim, 1000, beat_us), start_manager, 0, 0);
+}
+
+/*  It comes to the next manager with calls that workers have let go of. */
+static void
+forget_client (sim_t *sim)
+{
+    int64_t beat_us = SIM_MS (sim->heartbeat_ms);
+    int64_t end_us =
+        sim->now_us + sim_between (sim, (FORGET_BEATS - 1) * beat_us, (FORGET_BEATS + 5) * beat_us);
+    block_until (sim, any_client (sim), 3, end_us);
+    if (sim_dice (sim, 4))
+        sim_at (sim, end_us - sim_between (sim, 0, beat_us), kill_manager_again, 0, 0);
+}
+
+static void
+drain_manager (sim_t *sim)
+{
+    sim_manager_drain (sim);
+    sim_at (sim, sim->now_us + some_beats_us (sim), kill_drained_manager, 0, 0);
 }
 
 static void
@@ -187,7 +262,7 @@ half (sim_t *sim)
     if (node == SIM_NODES)
         return;
     sim_note (sim, node, "half dead", ways, 0, NULL, 0);
-    hurt (sim, node, sim->now_us);
+    hurt (sim, node, sim->heal_us); /* nobody may notice before that */
     sim_net_half (sim, node, ways & 1, ways & 2);
 }
 
@@ -206,6 +281,9 @@ strike (sim_t *sim, uint64_t fault_, uint64_t unused)
         restart_manager (sim);
         sim_at (sim, sim->now_us + some_beats_us (sim), kill_manager_again, 0, 0);
         break;
+    case SIM_FAULT_DRAIN_MANAGER: drain_manager (sim); break;
+    case SIM_FAULT_FORGET: forget_client (sim); break;
+    case SIM_FAULT_ABSENT: restart_without (sim); break;
     case SIM_FAULT_FREEZE_MANAGER: freeze (sim, SIM_NODE_MANAGER); break;
     case SIM_FAULT_KILL_WORKER: kill_worker (sim); break;
     case SIM_FAULT_FREEZE_WORKER: freeze (sim, any_worker (sim)); break;
@@ -229,6 +307,8 @@ strike (sim_t *sim, uint64_t fault_, uint64_t unused)
     case SIM_FAULT_LOSE:
     case SIM_FAULT_REFUSE:
     case SIM_FAULT_UNSEEN:
+    case SIM_FAULT_FLAKY:
+    case SIM_FAULT_SLOW:
     case SIM_FAULT_FULL:
     case SIM_FAULT_CRASH:
     case SIM_FAULT_CANCEL:
@@ -238,11 +318,28 @@ strike (sim_t *sim, uint64_t fault_, uint64_t unused)
     }
 }
 
+/*  Some peers are far away. */
+static void
+plan_distances (sim_t *sim)
+{
+    sim->slow = sim_dice (sim, 4) == 0 && !(sim->options.off & 1u << SIM_FAULT_SLOW);
+    for (uint32_t i = SIM_NODE_CLIENTS; sim->slow && i < SIM_NODES; i++)
+        for (int way = 0; way < SIM_WAYS; way++)
+            sim->node[i].slow_us[way] =
+                sim_dice (sim, 3) ? 0 : sim_between (sim, 0, SIM_MS (sim->heartbeat_ms));
+}
+
 void
 sim_faults_plan (sim_t *sim)
 {
     static const double shares[] = {0, 0, 0, 0.01, 0.05};
     uint32_t            count = sim_dice (sim, FAULTS_MAX + 1);
+
+    sim->faults = count;
+    plan_distances (sim);
+    sim->flaky = sim_dice (sim, 4) ? 0 : 0.4;
+    if (sim->options.off & 1u << SIM_FAULT_FLAKY)
+        sim->flaky = 0;
 
     sim->lose = shares[sim_dice (sim, 5)];
     sim->refuse = shares[sim_dice (sim, 5)];
@@ -255,6 +352,8 @@ sim_faults_plan (sim_t *sim)
         sim_at (sim, sim_between (sim, SIM_MS (sim->heartbeat_ms) / 2, sim->heal_us - 1), strike,
                 fault, 0);
     }
+    if (sim->lasting)
+        sim_at (sim, sim_between (sim, 0, sim->heal_us / 4), strike, SIM_FAULT_FORGET, 0);
 }
 
 /*  ---- healing ---- */
@@ -265,7 +364,8 @@ staff (sim_t *sim)
 {
     uint8_t served = 0;
     for (uint32_t i = 0; i < sim->workers; i++)
-        if (sim->node[SIM_NODE_WORKERS + i].alive && !sim->worker[i].drained)
+        if (sim->node[SIM_NODE_WORKERS + i].alive && !sim->worker[i].drained &&
+            !sim->worker[i].asked)
             served |= sim->worker[i].services;
     if (sim->settled_services & ~served)
         sim_worker_start (sim, sim->settled_services, SIM_WORKERS);
@@ -285,6 +385,8 @@ sim_faults_heal (sim_t *sim)
         }
     }
     sim_net_unblock (sim);
+    if (sim->node[SIM_NODE_MANAGER].alive && dn_manager_draining (sim->manager.core))
+        sim_manager_kill (sim);
     sim_manager_start (sim);
     staff (sim);
 }

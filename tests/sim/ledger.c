@@ -12,6 +12,7 @@
 #include "sim.h"
 
 #include "base/check.h"
+#include "core/rosters.h"
 
 #define SLACK_MS                                                                                   \
     20 /* from a deadline to the end of a call, of a client that was never       \
@@ -80,11 +81,54 @@ find (sim_t *sim, uint32_t client, uint64_t seq)
     return NULL;
 }
 
+/*  The stated limit: a worker that joined and died with the manager before its roster arrived
+ *  anywhere. No worker that lives has heard of the one that ran the task, from the manager that the
+ *  call is stamped with; so nobody can tell a later one that it has to wait for it. */
+static bool
+is_unheard_of (const sim_t *sim, const sim_call_t *call, uint32_t worker)
+{
+    if (sim->node[SIM_NODE_WORKERS + worker].alive || call->boot_sent == sim->manager.boot)
+        return false;
+    for (uint32_t i = 0; i < sim->workers; i++)
+        if (sim->node[SIM_NODE_WORKERS + i].alive &&
+            sim->worker[i].heard_of[call->boot_sent % 64] & 1u << worker)
+            return false;
+    return true;
+}
+
+static void
+told_never (sim_t *sim, sim_call_t *call, uint16_t number, dn_kind_t kind)
+{
+    sim_attempt_t *attempt = attempt_of (sim, call, number);
+
+    if (!attempt->runs)
+        return;
+    if (kind == DN_MSG_MISSING && is_unheard_of (sim, call, attempt->worker)) {
+        sim->counts.excused++;
+        *attempt = (sim_attempt_t){0};
+        return;
+    }
+    sim_fail (sim, "told never: call %u (seq %u, attempt %u) is told by %s that it did not run",
+              row_of (sim, call), (unsigned) call->seq, number, dn_kind_name ((unsigned) kind));
+}
+
+/*  Another stamp. */
+static void
+hear_known (sim_t *sim, uint32_t client, const dn_known_t *known)
+{
+    sim_call_t *call = find (sim, client, known->seq);
+    if (call && call->attempt_sent == known->attempt &&
+        (!known->try_no || known->try_no == call->try_sent))
+        call->boot_sent = sim_manager_boot_of (sim, known->epoch);
+}
+
 /*  A REJECT, or a MISSING that says never, of the last try: it says that this
  * attempt did not run and will not. */
 void
 sim_ledger_told (sim_t *sim, uint32_t client, const dn_msg_t *msg)
 {
+    if (msg->kind == DN_MSG_KNOWN)
+        hear_known (sim, client, &msg->u.known);
     uint64_t seq = 0;
     uint16_t attempt = 0;
     uint32_t try_no = 0;
@@ -101,11 +145,7 @@ sim_ledger_told (sim_t *sim, uint32_t client, const dn_msg_t *msg)
     sim_call_t *call = seq ? find (sim, client, seq) : NULL;
     if (!call || call->ended || call->attempt_sent != attempt || call->try_sent != try_no)
         return;
-    if (attempt_of (sim, call, attempt)->runs)
-        sim_fail (sim,
-                  "told never: call %u (seq %u, attempt %u) is told by %s that it "
-                  "did not run",
-                  row_of (sim, call), (unsigned) seq, attempt, dn_kind_name ((unsigned) msg->kind));
+    told_never (sim, call, attempt, msg->kind);
 }
 
 void
@@ -170,15 +210,39 @@ sim_ledger_crash (sim_t *sim, uint16_t call, uint16_t attempt)
 
 /*  ---- the end of a call ---- */
 
-/*  Did it come to the manager only after settling, or not at all, and for a cause? */
-static bool
-came_late (const sim_t *sim, uint32_t number)
+bool
+sim_ledger_came_late (const sim_t *sim, uint32_t number)
 {
     const sim_node_t *node = &sim->node[number];
     int64_t           settled_us = sim->manager.up_us + SIM_MS (SIM_LIVENESS * sim->heartbeat_ms);
     bool late = node->greeted_boot != sim->manager.boot || node->greeted_us > settled_us;
 
-    return late && (sim->lose > 0 || sim->refuse > 0 || node->hurt_us >= sim->manager.up_us);
+    return late && (sim_faults_unsure (sim) || node->hurt_us >= sim->manager.up_us);
+}
+
+/*  A worker is not there, or the client itself was not. */
+static bool
+is_somebody_missing (const sim_t *sim, const sim_call_t *call)
+{
+    bool missing =
+        sim->workers_ended > 0 || sim_ledger_came_late (sim, SIM_NODE_CLIENTS + call->client);
+    for (uint32_t i = 0; i < sim->workers; i++)
+        missing = missing || sim->worker[i].drained || sim->worker[i].asked ||
+                  sim_ledger_came_late (sim, SIM_NODE_WORKERS + i);
+    return missing;
+}
+
+/*  Somebody is missing, or it is too long ago, or no worker was told who else was there when it was
+ *  sent: who knows whether another worker had it? */
+static bool
+is_unknowable (const sim_t *sim, const sim_call_t *call)
+{
+    bool witness = false;
+    for (uint32_t i = 0; i < sim->workers; i++)
+        witness =
+            witness || sim->node[SIM_NODE_WORKERS + i].heard_boots & 1ull << call->boot_sent % 64;
+    return !witness || sim->manager.boot - call->boot_sent > DN_ROSTERS_TOLD ||
+           is_somebody_missing (sim, call);
 }
 
 /*  A worker has it, or had: it is lost if that one is. */
@@ -189,9 +253,9 @@ check_lost_at (sim_t *sim, sim_call_t *call, const sim_attempt_t *attempt, unsig
     const sim_node_t *worker = &sim->node[node];
 
     if (!worker->alive || worker->was_gone || sim->worker[attempt->worker].drained ||
-        came_late (sim, node))
+        sim_ledger_came_late (sim, node))
         return;
-    if (!attempt->runs && sim->workers_ended && sim->manager.boot > 1)
+    if (!attempt->runs && sim->manager.boot > 1 && is_unknowable (sim, call))
         return; /* it was refused there, and whether another had it after that nobody can say */
     sim_fail (sim, "lost: call %u (seq %u, attempt %u) is lost, and w%u %s", row_of (sim, call),
               (unsigned) call->seq, number, attempt->worker,
@@ -200,33 +264,27 @@ check_lost_at (sim_t *sim, sim_call_t *call, const sim_attempt_t *attempt, unsig
                                 : "had it");
 }
 
-/*  Nobody had it: but if a worker is not there, or the client itself was not, who knows? Nor if no
- *  worker was told who else was there when it was sent. */
+/*  Nobody has it, as far as one can see. */
 static void
 check_lost_unseen (sim_t *sim, sim_call_t *call, unsigned number)
 {
-    bool excused = sim->workers_ended > 0 || came_late (sim, SIM_NODE_CLIENTS + call->client);
-    bool witness = false;
-    for (uint32_t i = 0; i < sim->workers; i++) {
-        excused = excused || came_late (sim, SIM_NODE_WORKERS + i);
-        witness =
-            witness || sim->node[SIM_NODE_WORKERS + i].heard_boots & 1ull << call->boot_sent % 64;
-    }
-    excused = excused || !witness;
-    if (!excused)
+    if (!is_unknowable (sim, call))
         sim_fail (sim, "lost unseen: call %u (seq %u, attempt %u) is lost, and no worker had it",
                   row_of (sim, call), (unsigned) call->seq, number);
 }
 
 /*  Is there a reason why nobody can know? */
 static void
-check_lost (sim_t *sim, sim_call_t *call, const dn_result_t *result)
+check_lost (sim_t *sim, sim_call_t *call, const dn_result_t *result, const sim_frame_t *hand)
 {
     const sim_attempt_t *attempt = attempt_of (sim, call, result->attempt);
 
+    if (hand && sim->link[hand->link].boot != sim->manager.boot)
+        return; /* a manager said so that is gone, and it may have been right */
+
     if (attempt->crashed || sim->node[SIM_NODE_CLIENTS + call->client].was_gone)
         return;
-    if (result->attempt > 1 && call->deadline_ms != DN_NEVER)
+    if (result->attempt > 1 && (call->deadline_ms != DN_NEVER || !attempt->received))
         return; /* an attempt before it was lost, and it was not repeated in time */
     if (attempt->received)
         check_lost_at (sim, call, attempt, result->attempt);
@@ -255,7 +313,7 @@ check_outcome (sim_t *sim, sim_call_t *call, const dn_result_t *result, const si
     switch ((denim_outcome_t) result->outcome) {
     case DENIM_VALUE: check_body (sim, call, result, hand, SIM_VALUE); break;
     case DENIM_EXCEPTION: check_body (sim, call, result, hand, SIM_RAISED); break;
-    case DENIM_LOST: check_lost (sim, call, result); break;
+    case DENIM_LOST: check_lost (sim, call, result, hand); break;
     case DENIM_POISON: fits = call->kind == SIM_TASK_DIES && call->idempotent; break;
     case DENIM_CANCELLED: fits = call->cancelled || sim->client[call->client].leaves; break;
     case DENIM_DEADLINE:

@@ -5,6 +5,7 @@
 #include "sim.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #define CLASSES_MAX 64
 #define LINE_BYTES  500
+#define KEPT_BYTES  (256 << 20) /* that the allocator keeps from one history to the next */
 
 typedef struct {
     char     name[40];
@@ -127,6 +129,10 @@ print_counts (const run_t *run, uint64_t played, uint64_t failed, double seconds
             played, failed, seconds > 0 ? (double) played / seconds : 0,
             sim.counts.turns / (played ? played : 1), sim.counts.frames / (played ? played : 1),
             sim.counts.effects_max);
+    printf ("sim: %" PRIu64
+            " places granted, %u of them at most before somebody who has waited longer"
+            "; %" PRIu64 " runs that nobody could know of\n",
+            sim.counts.grants, sim.counts.skipped_max, sim.counts.excused);
 }
 
 /*  ---- options ---- */
@@ -252,6 +258,8 @@ main (int argc, char **argv)
         if (!take_option (&run, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used))
             return usage ();
     catch_checks ();
+    mallopt (M_MMAP_THRESHOLD, KEPT_BYTES);
+    mallopt (M_TRIM_THRESHOLD, KEPT_BYTES);
     double begin = seconds_now ();
     int    rc = replay (&run, &played, &failed);
     for (uint64_t i = 0; rc == 0 && i < run.count; i++) {

@@ -13,6 +13,7 @@
 #define TICKS_MAX  64
 #define MANY_TASKS 400
 #define FEW_TASKS  6
+#define LEASE_MS   20
 #define NOW        SIM_NODE_MANAGER
 
 enum { CLIENTS, WORKERS };
@@ -69,6 +70,17 @@ hear_log (sim_t *sim, const dn_effect_t *effect)
             sim->node[i].was_gone = true;
 }
 
+/*  A client that did not come in time is forgotten, though it has never said HELLO. */
+static void
+note_forget (sim_t *sim, const dn_effect_t *effect)
+{
+    uint32_t client = effect->msg.u.forget.session.bytes[0] - 0xc0u;
+
+    if (effect->msg.kind == DN_MSG_FORGET && client < SIM_CLIENTS &&
+        sim_ledger_came_late (sim, SIM_NODE_CLIENTS + client))
+        sim->node[SIM_NODE_CLIENTS + client].was_gone = true;
+}
+
 static void
 perform (sim_t *sim, dn_effects_t *fx, dn_effects_t *undo)
 {
@@ -84,8 +96,12 @@ perform (sim_t *sim, dn_effects_t *fx, dn_effects_t *undo)
         if (effect->kind == DN_FX_ASKED)
             continue;
         note_welcome (sim, effect);
+        note_forget (sim, effect);
+        sim_turns_tell (sim, effect);
         sim_frame_t *frame = make_frame (sim, effect);
         int          rc = sim_send_down (sim, (uint32_t) effect->to, frame);
+        if (rc < 0)
+            sim->turns.assured = false;
         if (rc < 0 && undo) {
             dn_effects_clear (undo);
             dn_manager_refused (self->core, sim_now_ms (sim), effect, rc == -EHOSTUNREACH, undo);
@@ -117,8 +133,10 @@ feed (sim_t *sim, int door, sim_frame_t *frame)
     self->hand = frame;
     sim->node[NOW].idle = 0;
     dn_effects_clear (self->fx);
+    sim_turns_before (sim, frame->link, &msg);
     dn_manager_input (self->core, &in, self->fx);
     perform (sim, self->fx, self->undo);
+    sim_turns_after (sim, frame->link, &msg);
     self->hand = NULL;
     dn_manager_check (self->core);
 }
@@ -150,13 +168,27 @@ sim_manager_turn (sim_t *sim)
             break;
     for (int i = 0; i < TICKS_MAX && dn_manager_deadline_ms (self->core) <= now_ms; i++) {
         dn_effects_clear (self->fx);
+        sim_turns_before (sim, 0, NULL);
         dn_manager_tick (self->core, now_ms, self->fx);
         perform (sim, self->fx, self->undo);
+        sim_turns_after (sim, 0, NULL);
         dn_manager_check (self->core);
     }
+    sim_turns_look (sim);
     if (TAILQ_FIRST (&self->in[WORKERS]) || TAILQ_FIRST (&self->in[CLIENTS]))
         sim_turn_by (sim, NOW, sim->now_us + 1);
     sim_turn_due (sim, NOW, dn_manager_deadline_ms (self->core));
+}
+
+void
+sim_manager_drain (sim_t *sim)
+{
+    if (!sim->node[NOW].alive)
+        return;
+    dn_effects_clear (sim->manager.fx);
+    dn_manager_drain (sim->manager.core, sim->manager.fx);
+    perform (sim, sim->manager.fx, sim->manager.undo);
+    sim_turn_by (sim, NOW, sim->now_us);
 }
 
 /*  ---- life ---- */
@@ -181,6 +213,7 @@ sim_manager_start (sim_t *sim)
         .liveness = SIM_LIVENESS,
         .payload_max = 2000000,
         .standby_ms = 100,
+        .lease_ms = sim_dice (sim, 4) ? LEASE_MS : (uint32_t) sim_between (sim, 0, LEASE_MS / 4),
         .retry_max_ms = 2000,
     };
     if (!self->fx) {
@@ -192,6 +225,7 @@ sim_manager_start (sim_t *sim)
     self->boot++;
     self->epoch[self->boot % 64] = epoch;
     self->up_us = sim->now_us;
+    sim_turns_start (sim);
     sim->node[NOW].alive = true;
     sim->node[NOW].turn_us = SIM_NEVER;
     sim->node[NOW].frozen_us = 0;

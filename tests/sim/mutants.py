@@ -7,8 +7,9 @@
 
 A patch in tests/sim/mutants begins with lines `Rule: ...` and, if need be, `Options: ...`, which go
 to the simulator (as `--only lose`, to look where the rule matters). The sources are copied to a
-temporary folder; what a patch touches is compiled again there. The cores as they are must pass the
-same seeds with the same options. The exit code is 1 if a patch does not apply or is not found.
+temporary folder; what a patch touches is compiled again there. A seed that the cores as they are
+fail with the same options does not count. The exit code is 1 if a patch does not apply or is not
+found.
 Only the standard library, a compiler, and patch.
 """
 
@@ -21,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDERS = ("src/base", "src/wire", "src/core", "tests/sim")
@@ -76,19 +78,33 @@ def build(folder, changed, pool):
     return done.stderr if done.returncode else None
 
 
-def play(folder, options, count, seconds):
-    """Seeds played until the first that fails (0: none failed), and its reason."""
-    done = run(["./sim", "--count", str(count), "--seconds", str(seconds), "--last", "0", *options],
-               folder)
-    found = re.search(r"^sim: seed (\d+) fails: (.*)$", done.stdout, re.M)
-    if found:
-        return int(found[1]), found[2]
-    if done.returncode:
-        return 1, f"the simulator ended with {done.returncode}"
+def play(folder, options, count, seconds, known=()):
+    """The first seed that fails (0: none) and is not `known` to, and its reason."""
+    seed, end = 1, time.monotonic() + seconds
+    while seed <= count and time.monotonic() < end:
+        done = run(["./sim", "--seed", str(seed), "--count", str(count + 1 - seed), "--seconds",
+                    str(end - time.monotonic()), "--last", "0", *options], folder)
+        found = re.search(r"^sim: seed (\d+) fails: (.*)$", done.stdout, re.M)
+        if not found:
+            failed = done.returncode != 0
+            return (seed, f"the simulator ended with {done.returncode}") if failed else (0, "")
+        if int(found[1]) not in known:
+            return int(found[1]), found[2]
+        seed = int(found[1]) + 1
     return 0, ""
 
 
-def try_mutant(base, mutant, count, args, pool):
+def play_clean(folder, options, count, seconds):
+    """The seeds that the cores as they are fail, each with its reason."""
+    known = {}
+    while True:
+        seed, reason = play(folder, options, count, seconds, known)
+        if not seed or reason.startswith("the simulator"):
+            return known
+        known[seed] = reason
+
+
+def try_mutant(base, mutant, known, args, pool):
     """What is said of it, and whether it is well."""
     with tempfile.TemporaryDirectory(prefix="denim-mutant-") as folder:
         shutil.copytree(base, folder, dirs_exist_ok=True)
@@ -98,15 +114,15 @@ def try_mutant(base, mutant, count, args, pool):
         error = build(folder, mutant.files, pool)
         if error:
             return "does not compile: " + error.strip().split("\n")[0], False
-        seed, reason = play(folder, mutant.options, count, args.seconds)
+        seed, reason = play(folder, mutant.options, args.count, args.seconds, known)
         if not seed:
-            return f"not found in {count} seeds", False
+            return f"not found in {args.count} seeds", False
         return f"{seed:6}  {reason[:70]}", True
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--count", type=int, default=3000, help="seeds for each (3000)")
+    parser.add_argument("--count", type=int, default=6000, help="seeds for each (6000)")
     parser.add_argument("--seconds", type=float, default=60, help="and time (60)")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
@@ -125,17 +141,15 @@ def main():
         if error:
             print(error)
             return 1
-        clean = {}      # seeds that the cores as they are pass, by options
+        known = {}      # seeds that the cores as they are fail, by options: they say nothing
         for options in sorted({mutant.options for mutant in mutants}):
-            seed, reason = play(base, options, args.count, args.seconds)
-            clean[options] = seed - 1 if seed else args.count
-            if seed:
-                failed += 1
+            known[options] = play_clean(base, options, args.count, args.seconds)
+            for seed, reason in known[options].items():
                 print(f"mutants: without any patch, with options {' '.join(options) or '(none)'}, "
                       f"seed {seed} fails: {reason}", flush=True)
         print(f"{'mutant':22} {'seeds':>6}  what was seen", flush=True)
         for mutant in mutants:
-            text, well = try_mutant(base, mutant, clean[mutant.options], args, pool)
+            text, well = try_mutant(base, mutant, known[mutant.options], args, pool)
             failed += not well
             print(f"{mutant.name:22} {text}", flush=True)
     print(f"mutants: {len(mutants)} tried, {failed} not as they should be")

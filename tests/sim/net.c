@@ -20,6 +20,7 @@
 #define DELAY_MAX_US     SIM_MS (30) /* of most frames; some take longer */
 #define FULL_MAX_US      SIM_MS (40) /* a socket that refused a frame takes none for so long */
 #define LATE_MAX_US      SIM_MS (900)
+#define FLAKY_MAX_US     SIM_MS (5) /* from the first frame to the break */
 #define NOTICE_SHARE     0.8 /* of breaks are noticed at once; else the socket connects anew */
 
 /*  ---- frames ---- */
@@ -145,6 +146,16 @@ arrive (sim_t *sim, uint64_t number, uint64_t way)
     arm (sim, (uint32_t) number, (int) way);
 }
 
+/*  It has just been made, and breaks. */
+static void
+break_early (sim_t *sim, uint64_t number, uint64_t unused)
+{
+    (void) unused;
+    uint32_t node = sim->link[number].node;
+    if (!sim->healed && sim->node[node].socket.link == number)
+        sim_net_reset (sim, node);
+}
+
 static void
 put (sim_t *sim, uint32_t number, int way, sim_frame_t *frame)
 {
@@ -158,7 +169,12 @@ put (sim_t *sim, uint32_t number, int way, sim_frame_t *frame)
         sim_frame_free (&frame);
         return;
     }
+    if (way == SIM_UP && self->sent == 1 && !sim->healed && sim_chance (sim, sim->flaky))
+        sim_at (sim, sim->now_us + sim_between (sim, 0, FLAKY_MAX_US), break_early, number, 0);
     int64_t delay_us = sim_between (sim, 50, sim_dice (sim, 8) ? SIM_MS (2) : DELAY_MAX_US);
+    int64_t slow_us = sim->node[sim->link[number].node].slow_us[way];
+    if (slow_us && !sim->healed)
+        delay_us += sim_between (sim, 0, slow_us);
     frame->at_us = sim->now_us + delay_us;
     if (frame->at_us < self->last_us)
         frame->at_us = self->last_us;

@@ -16,6 +16,8 @@
 
 #define CALLING_BEATS 14   /* in which calls are made and things go wrong */
 #define ENDING_BEATS  20   /* for the calls: a worker is gone after 10, and some to spare */
+#define LASTING_BEATS 54   /* the same, so that clients can be forgotten */
+#define QUIET_BEATS   3    /* until the manager knows that nobody waits any more */
 #define EMPTY_BEATS   36   /* for the tables: a client is gone after 30 */
 #define ENDING_MS     9000 /* besides: what does not go by beats, as a grace of 5 s */
 
@@ -58,6 +60,7 @@ reset (sim_t *sim, uint64_t seed)
     sim->links = 0;
     sim->workers = sim->workers_ended = 0;
     sim->calls = 0;
+    memset (&sim->turns, 0, sizeof sim->turns);
     sim->manager = (sim_manager_t){.fx = sim->manager.fx, .undo = sim->manager.undo};
     memset (sim->worker, 0, sizeof sim->worker);
     for (uint32_t i = 0; i < SIM_CLIENTS; i++) {
@@ -156,6 +159,20 @@ plan_call (sim_t *sim, uint32_t client, int64_t at_us)
         sim_at (sim, at_us + wish_us, ask, client, what << 16 | row);
 }
 
+/*  As much as they may, all for the first service, and short. */
+static void
+plan_crowd (sim_t *sim, uint32_t client)
+{
+    for (int i = 0; i < SIM_CALLS / SIM_CLIENTS - 1; i++) {
+        sim_call_t *call = &sim->call[sim->calls];
+        plan_call (sim, client, sim_between (sim, 0, SIM_MS (2 * sim->heartbeat_ms)));
+        call->priority = client == 0 ? 2 : (uint8_t) sim_dice (sim, 2);
+        call->run_us = sim_between (sim, SIM_MS (2), SIM_MS (20));
+        for (call->service = 0; !(sim->settled_services & 1 << call->service);)
+            call->service++;
+    }
+}
+
 /*  Singly, and in bursts. */
 static void
 plan_calls (sim_t *sim, uint32_t client)
@@ -163,7 +180,7 @@ plan_calls (sim_t *sim, uint32_t client)
     uint32_t left = 1 + sim_dice (sim, SIM_CALLS / SIM_CLIENTS - 1);
 
     while (left) {
-        int64_t  at_us = sim_between (sim, 0, sim->heal_us);
+        int64_t  at_us = sim_between (sim, 0, sim->heal_us / (sim->lasting ? 3 : 1));
         uint32_t burst = sim_dice (sim, 4) ? 1 : 1 + sim_dice (sim, 16);
         for (; burst && left; burst--, left--)
             plan_call (sim, client, at_us + (int64_t) burst);
@@ -190,7 +207,9 @@ begin (sim_t *sim)
     static const uint32_t heartbeats[] = {200, 500, 1000};
 
     sim->heartbeat_ms = heartbeats[sim_dice (sim, 3)];
-    sim->heal_us = SIM_MS (CALLING_BEATS * sim->heartbeat_ms);
+    sim->lasting = sim_dice (sim, 12) == 0;
+    sim->crowded = sim_dice (sim, 16) == 0;
+    sim->heal_us = SIM_MS ((sim->lasting ? LASTING_BEATS : CALLING_BEATS) * sim->heartbeat_ms);
     sim_manager_start (sim);
     uint32_t workers = 1 + sim_dice (sim, 4);
     for (uint32_t i = 0; i < workers; i++) {
@@ -202,12 +221,26 @@ begin (sim_t *sim)
     sim->clients = 1 + sim_dice (sim, SIM_CLIENTS);
     for (uint32_t i = 0; i < sim->clients; i++) {
         sim_at (sim, 0, start_client, i, 0);
-        plan_calls (sim, i);
+        if (sim->crowded)
+            plan_crowd (sim, i);
+        else
+            plan_calls (sim, i);
     }
     sim_faults_plan (sim);
 }
 
 /*  ---- the end ---- */
+
+/*  A worker whose outbox is full of answers for a client that died takes no tasks until that one is
+ *  forgotten. */
+static int64_t
+forgetting_beats (const sim_t *sim)
+{
+    for (uint32_t i = 0; i < sim->clients; i++)
+        if (!sim->node[SIM_NODE_CLIENTS + i].alive)
+            return EMPTY_BEATS;
+    return 0;
+}
 
 /*  As long as one slot takes for all that is left, each attempt counted. */
 static int64_t
@@ -227,10 +260,12 @@ play (sim_t *sim)
 
     sim_run_until (sim, sim->heal_us);
     sim_faults_heal (sim);
-    int64_t calls_us =
-        sim->now_us + work_left_us (sim) + ENDING_BEATS * beat_us + SIM_MS (ENDING_MS);
+    int64_t calls_us = sim->now_us + work_left_us (sim) + SIM_MS (ENDING_MS) +
+                       (ENDING_BEATS + forgetting_beats (sim)) * beat_us;
     sim_run_until (sim, calls_us);
     sim_ledger_close_calls (sim);
+    sim_run_until (sim, calls_us + QUIET_BEATS * beat_us);
+    sim_turns_close (sim);
     sim_run_until (sim, calls_us + EMPTY_BEATS * beat_us);
     sim_ledger_close (sim);
 }

@@ -1,12 +1,12 @@
 /*  sim.h - a cluster in one process: the real cores, a false clock, a false
  * network, false slots
  *
- *  One manager that may restart, workers with slots, clients with calls. A seed
- * decides all that happens, bit for bit. The files: agenda.c keeps time, net.c
- * carries frames, manager.c, worker.c and client.c are the shells of the three
- * cores, slots.c are the processes of a worker, ledger.c knows what must hold,
- * faults.c decides what goes wrong, trace.c remembers what happened, play.c is
- * one history from its seed to its end, main.c reads options and counts.
+ *  One manager that may restart, workers with slots, clients with calls. A seed decides all that
+ * happens, bit for bit. The files: agenda.c keeps time, net.c carries frames, manager.c, worker.c
+ * and client.c are the shells of the three cores, slots.c are the processes of a worker, ledger.c
+ * knows what must hold of calls, turns.c of waiters and grants, faults.c decides what goes wrong,
+ * trace.c remembers what happened, play.c is one history from its seed to its end, main.c reads
+ * options and counts.
  *
  *  Whatever does not hold goes to sim_fail, which does not return: it ends the
  * history.
@@ -19,6 +19,7 @@
 #include "core/fleet.h"
 #include "core/manager.h"
 #include "core/session.h"
+#include "core/waiters.h"
 #include "denim.h"
 
 #include <setjmp.h>
@@ -50,6 +51,10 @@ typedef struct sim sim_t;
     X (KILL_MANAGER, "kill-manager", "the manager is killed and comes back")                       \
     X (FLAP_MANAGER, "flap-manager", "twice in a short time")                                      \
     X (FREEZE_MANAGER, "freeze-manager", "the manager stands still")                               \
+    X (DRAIN_MANAGER, "drain-manager", "the manager takes no more tasks, until it is restarted")   \
+    X (FORGET, "forget",                                                                           \
+       "a client is cut off until it is forgotten, and then the manager restarts")                 \
+    X (ABSENT, "absent", "a worker is cut off while the manager restarts, and after that")         \
     X (KILL_WORKER, "kill-worker", "a worker is killed")                                           \
     X (FREEZE_WORKER, "freeze-worker", "a supervisor stands still, its slots do not")              \
     X (DRAIN_WORKER, "drain-worker", "a worker is asked to leave")                                 \
@@ -63,6 +68,8 @@ typedef struct sim sim_t;
     X (LOSE, "lose", "single frames are lost")                                                     \
     X (REFUSE, "refuse", "sockets refuse frames")                                                  \
     X (UNSEEN, "unseen", "a break of a connection is not always noticed")                          \
+    X (FLAKY, "flaky", "connections break when they have just been made")                          \
+    X (SLOW, "slow", "frames take long, of some peers in one way or both")                         \
     X (FULL, "full", "the manager has few records")                                                \
     X (CRASH, "crash", "tasks end their slots, processes fail to start")                           \
     X (CANCEL, "cancel", "callers cancel and abandon")                                             \
@@ -222,6 +229,7 @@ typedef struct {
     int64_t      turn_us;   /* its next turn; SIM_NEVER: none */
     uint32_t     idle;      /* turns in a row in which nothing happened */
     int64_t      blocked_us[SIM_WAYS];
+    int64_t      slow_us[SIM_WAYS]; /* frames take up to so much longer */
     sim_socket_t socket;
     bool         was_frozen;
     bool         was_gone;     /* a manager has said so */
@@ -254,6 +262,7 @@ void sim_manager_kill (sim_t *sim);
 /*  The number of the boot of that epoch. */
 uint32_t sim_manager_boot_of (const sim_t *sim, uint64_t epoch);
 void     sim_manager_turn (sim_t *sim);
+void     sim_manager_drain (sim_t *sim);
 void     sim_manager_free (sim_t *sim);
 
 /*  A process of a worker: the zygote or a slot. */
@@ -310,8 +319,10 @@ typedef struct {
     sim_process_t         process[SIM_SLOTS + 1];
     uint32_t              signals; /* to be told */
     bool                  drained;
+    bool                  asked; /* to drain, by a message that may be lost or late */
     bool                  exits;
     uint32_t              held; /* tasks in its last HELD */
+    uint32_t heard_of[64];      /* by boot of the manager: workers on its rosters, a bit each */
 } sim_worker_t;
 
 /*  A worker more, with these services. `like`: one of the same instance, or
@@ -391,7 +402,7 @@ typedef struct {
     uint64_t        seq; /* 0: never sent */
     uint16_t        attempt_sent;
     uint32_t        try_sent;
-    uint32_t        boot_sent; /* whose epoch its last SUBMIT is stamped with */
+    uint32_t        boot_sent; /* whose epoch it is stamped with: of its last SUBMIT or KNOWN */
     uint8_t         outcome;
     bool            started; /* it ended so: it has run, or may have */
     int64_t         asked_ms;
@@ -411,6 +422,9 @@ typedef struct {
     sim_attempt_t   attempt[SIM_ATTEMPTS + 1];
 } sim_call_t;
 
+/*  Did a peer come to the manager only after settling, or not at all, and for a cause? */
+bool sim_ledger_came_late (const sim_t *sim, uint32_t node);
+
 /*  A SUBMIT goes out; a worker takes a task; a slot starts it, answers it, dies
  * of it. */
 void sim_ledger_submit (sim_t *sim, sim_call_t *call, const dn_submit_t *submit);
@@ -428,11 +442,16 @@ void sim_ledger_end (sim_t *sim, sim_call_t *call, const dn_result_t *result,
 void sim_ledger_close_calls (sim_t *sim);
 void sim_ledger_close (sim_t *sim);
 
+#include "turns.h"
+
 /*  ---- faults.c ---- */
 
 void sim_faults_plan (sim_t *sim);
 void sim_faults_heal (sim_t *sim);
 bool sim_faulty (const sim_t *sim, sim_fault_t fault);
+
+/*  May any frame be late or lost, without a fault that has a time? */
+bool sim_faults_unsure (const sim_t *sim);
 
 extern const char *const sim_fault_option[SIM_FAULTS];
 
@@ -477,6 +496,9 @@ typedef struct {
     uint64_t frames;
     uint64_t ends[DENIM_OUTCOMES];
     uint32_t effects_max;
+    uint64_t grants;      /* places that were granted */
+    uint64_t excused;     /* told never, and ran: the stated limit */
+    uint32_t skipped_max; /* see sim_row_t; while nothing goes wrong */
 } sim_counts_t;
 
 struct sim {
@@ -491,6 +513,11 @@ struct sim {
     uint32_t              heartbeat_ms;
     double                lose; /* share of frames */
     double                refuse;
+    double                flaky; /* share of new connections */
+    bool                  slow;
+    uint32_t              faults;           /* that have a time */
+    bool                  lasting;          /* so long that clients are forgotten */
+    bool                  crowded;          /* all want the same at the same time */
     uint8_t               settled_services; /* that had a worker from the beginning */
     sim_agenda_t          agenda;
     struct sim_frame_list frames;
@@ -499,6 +526,7 @@ struct sim {
     uint32_t              links;
     sim_node_t            node[SIM_NODES];
     sim_manager_t         manager;
+    sim_turns_t           turns;
     uint32_t              workers; /* started so far */
     sim_worker_t          worker[SIM_WORKERS];
     uint32_t              clients;

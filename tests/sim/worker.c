@@ -234,6 +234,33 @@ perform (sim_t *sim, uint32_t number)
 
 /*  ---- turns ---- */
 
+/*  Who the workers are, as a manager tells it. */
+static void
+hear_roster (sim_t *sim, uint32_t number, uint64_t epoch, dn_list_t roster)
+{
+    uint32_t         boot = sim_manager_boot_of (sim, epoch);
+    dn_row_session_t row;
+
+    while (dn_list_next (&roster, DN_ROW_SESSION, &row)) {
+        uint32_t other = row.session.bytes[0] - 0xa0u;
+        if (other < SIM_WORKERS)
+            sim->worker[number].heard_of[boot % 64] |= 1u << other;
+    }
+}
+
+static void
+note_heard (sim_t *sim, uint32_t number, uint32_t link, const dn_msg_t *msg)
+{
+    if (msg->kind == DN_MSG_BEAT)
+        hear_roster (sim, number, msg->u.beat.epoch, msg->u.beat.roster);
+    if (msg->kind == DN_MSG_DRAIN)
+        sim->worker[number].drained = true;
+    if (msg->kind != DN_MSG_WELCOME)
+        return;
+    sim->node[NODE (number)].heard_boots |= 1ull << sim->link[link].boot % 64;
+    hear_roster (sim, number, msg->u.welcome.epoch, msg->u.welcome.roster);
+}
+
 static void
 feed (sim_t *sim, uint32_t number, sim_frame_t *frame)
 {
@@ -244,8 +271,7 @@ feed (sim_t *sim, uint32_t number, sim_frame_t *frame)
     int rc = dn_msg_decode (&msg, M2W, frame->header, frame->header_bytes);
     if (rc < 0)
         sim_fail (sim, "decode: at a worker: %s", dn_wire_strerror (rc));
-    if (msg.kind == DN_MSG_WELCOME)
-        sim->node[NODE (number)].heard_boots |= 1ull << sim->link[frame->link].boot % 64;
+    note_heard (sim, number, frame->link, &msg);
     self->hand = frame;
     self->moved = false;
     sim->node[NODE (number)].idle = 0;

@@ -1,0 +1,500 @@
+/*  turns.c - what must hold of waiters and grants, whatever goes wrong
+ *
+ *  It counts the grants that were told and what has become of them, and looks after each event at
+ *  the manager's waiters and places. No more is reserved than was told and is still good. A grant
+ *  that expires gives its client its old ticket back, and nothing more until it is heard. A place
+ *  that was granted is there for whoever comes in time. Nobody barges past who waits, nobody is
+ *  passed over for long, and no place stays free for which somebody waits.
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "sim.h"
+
+#include "core/place.h"
+
+#define DEAF_BEATS    2  /* own beats of silence after which the manager passes a client over */
+#define STALLED_BEATS 2  /* for which a place may be free for who waits */
+#define BY_AGE        8  /* every so many grants go to the oldest */
+#define SLACK         24 /* places that go by age to another service, and several at once */
+#define CALM_BEATS    4  /* after the last fault, until nobody feels it */
+
+static const char *const services[SIM_SERVICES] = {"alpha", "beta", "gamma"};
+
+/*  ---- a look at the manager ---- */
+
+/*  The number that the manager has given to each service. */
+static void
+number_services (const sim_t *sim, uint32_t number[SIM_SERVICES])
+{
+    for (int i = 0; i < SIM_SERVICES; i++)
+        number[i] =
+            dn_services_find (dn_manager_services (sim->manager.core), dn_str (services[i]));
+}
+
+static int
+service_of (const uint32_t number[SIM_SERVICES], uint32_t service)
+{
+    for (int i = 0; i < SIM_SERVICES; i++)
+        if (number[i] == service)
+            return i;
+    return -1;
+}
+
+static void
+view_client (const dn_peer_t *peer, const uint32_t number[SIM_SERVICES], sim_view_t *view)
+{
+    uint32_t           client = peer->session.bytes[0] - 0xc0u;
+    const dn_waiter_t *waiter;
+
+    TAILQ_FOREACH (waiter, &peer->u.client.waiters, of_client)
+    {
+        int service = service_of (number, waiter->service);
+        if (service < 0 || client >= SIM_CLIENTS)
+            continue;
+        sim_row_t *row = &view->row[client][service][waiter->priority];
+        row->there = true;
+        row->queued = waiter->queued;
+        row->ticket = waiter->ticket;
+        row->granted = waiter->granted;
+        row->heard =
+            !peer->gone && peer->link && peer->silent_beats < DEAF_BEATS && !peer->u.client.late;
+    }
+}
+
+static void
+view_worker (const sim_t *sim, const dn_peer_t *peer, const uint32_t number[SIM_SERVICES],
+             sim_view_t *view)
+{
+    const dn_services_t    *table = dn_manager_services (sim->manager.core);
+    const dn_worker_part_t *part = &peer->u.worker;
+    dn_candidate_t          place = {part->slots, part->standby, part->placed};
+    uint32_t                worker = peer->session.bytes[0] - 0xa0u;
+
+    if (worker >= SIM_WORKERS)
+        return;
+    sim_place_t *self = &view->place[worker];
+    bool         usable = dn_manager_ready (sim->manager.core, peer) && !part->refused;
+    self->placed = part->placed;
+    self->used = part->placed + part->reserved;
+    for (int i = 0; i < SIM_SERVICES; i++) {
+        if (number[i] == DN_SERVICE_NONE || !dn_services_offers (table, number[i], part->number))
+            continue;
+        self->offers |= (uint8_t) (1u << i);
+        self->bound[i] =
+            part->slots + dn_place_standby (&place, dn_services_mean_us (table, number[i]));
+        self->room[i] = usable ? self->bound[i] : 0;
+    }
+}
+
+static void
+take_view (sim_t *sim, sim_view_t *view)
+{
+    const dn_peers_t *peers = dn_manager_peers (sim->manager.core);
+    uint32_t          number[SIM_SERVICES];
+    const dn_peer_t  *peer;
+
+    memset (view, 0, sizeof *view);
+    number_services (sim, number);
+    for (uint32_t row = 0; (peer = dn_peers_next (peers, &row));) {
+        bool worker = peer->role == DN_ROLE_WORKER;
+        if (worker && (peer->gone || peer->u.worker.draining) && peer->u.worker.reserved)
+            sim_fail (sim, "reserved: places at %s, which takes no tasks any more", peer->name);
+        if (!worker && peer->gone && peer->u.client.waiters_count)
+            sim_fail (sim, "waits: %s is gone, and waits", peer->name);
+        if (worker)
+            view_worker (sim, peer, number, view);
+        else
+            view_client (peer, number, view);
+    }
+}
+
+/*  ---- grants ---- */
+
+static sim_row_t *
+row_of (sim_view_t *view, const sim_grant_t *grant)
+{
+    return &view->row[grant->client][grant->service][grant->priority];
+}
+
+static sim_grant_t *
+find_grant (sim_turns_t *self, uint64_t number, uint32_t client)
+{
+    for (uint32_t i = 0; i < self->count; i++)
+        if (self->grant[i].number == number && self->grant[i].client == client)
+            return &self->grant[i];
+    return NULL;
+}
+
+static void
+drop_grant (sim_turns_t *self, sim_grant_t *grant)
+{
+    *grant = self->grant[--self->count];
+}
+
+/*  Tasks of another service that may stand by can have taken a slot that was granted; then it is
+ *  gone. */
+static bool
+is_there (const sim_view_t *view, uint8_t service)
+{
+    for (uint32_t i = 0; i < SIM_WORKERS; i++)
+        if (view->place[i].room[service] && view->place[i].room[service] < view->place[i].used)
+            return false;
+    return true;
+}
+
+static void
+take_up (sim_t *sim, uint32_t client, const dn_submit_t *submit)
+{
+    sim_turns_t *self = &sim->turns;
+    sim_grant_t *grant = submit->grant ? find_grant (self, submit->grant, client) : NULL;
+
+    if (!grant || submit->priority != grant->priority ||
+        !dn_str_eq (submit->service, dn_str (services[grant->service])))
+        return;
+    self->granted = true;
+    self->assured = !grant->doubtful && grant->shrunk == self->shrunk[grant->service] &&
+                    sim_now_ms (sim) < grant->expires_ms && is_there (&self->view, grant->service);
+    if (--grant->count == 0)
+        drop_grant (self, grant);
+}
+
+static void
+expire (sim_t *sim)
+{
+    sim_turns_t *self = &sim->turns;
+
+    for (uint32_t i = 0; i < self->count;) {
+        sim_grant_t *grant = &self->grant[i];
+        if (grant->expires_ms > sim_now_ms (sim)) {
+            i++;
+            continue;
+        }
+        if (!grant->doubtful) {
+            self->expired[self->expired_count++] = *grant;
+            self->late[grant->client] = true;
+        }
+        drop_grant (self, grant);
+    }
+}
+
+/*  ---- events ---- */
+
+void
+sim_turns_start (sim_t *sim)
+{
+    memset (&sim->turns, 0, sizeof sim->turns);
+}
+
+void
+sim_turns_before (sim_t *sim, uint32_t link, const dn_msg_t *msg)
+{
+    sim_turns_t *self = &sim->turns;
+
+    self->granted = self->assured = false;
+    self->expired_count = 0;
+    if (!msg) {
+        expire (sim);
+        return;
+    }
+    const dn_peer_t *from = dn_peers_by_link (dn_manager_peers (sim->manager.core), link);
+    if (!from || from->role != DN_ROLE_CLIENT || from->gone || msg->kind == DN_MSG_CLIENT_HELLO)
+        return;
+    uint32_t client = sim->link[link].node - SIM_NODE_CLIENTS;
+    self->late[client] = false;
+    if (msg->kind == DN_MSG_SUBMIT)
+        take_up (sim, client, &msg->u.submit);
+    sim_grant_t *passed =
+        msg->kind == DN_MSG_PASS ? find_grant (self, msg->u.pass.grant, client) : NULL;
+    if (passed)
+        drop_grant (self, passed);
+}
+
+/*  Waiters of all services that are served by age before this one. */
+static uint32_t
+count_older (const sim_view_t *view, uint64_t ticket)
+{
+    const sim_row_t *row = &view->row[0][0][0];
+    uint32_t         count = 0;
+
+    for (int i = 0; i < SIM_CLIENTS * SIM_SERVICES * DN_PRIORITIES; i++, row++)
+        count += row->queued && row->ticket < ticket;
+    return count;
+}
+
+/*  Those of its service that have waited longer go on waiting. */
+static void
+pass_over (sim_t *sim, const sim_grant_t *grant)
+{
+    for (uint32_t i = 0; i < SIM_CLIENTS; i++)
+        for (uint8_t j = 0; j < DN_PRIORITIES; j++) {
+            sim_row_t *row = &sim->turns.view.row[i][grant->service][j];
+            bool       own = i == grant->client && j == grant->priority;
+            if (own || !row->queued || !row->heard || row->ticket > grant->ticket)
+                continue;
+            row->passed += j == grant->priority ? grant->count : 0;
+            row->skipped += grant->count;
+            uint32_t older = count_older (&sim->turns.view, row->ticket);
+            if (row->older < older)
+                row->older = older;
+        }
+}
+
+static void
+tell_grant (sim_t *sim, uint32_t client, const dn_grant_t *msg)
+{
+    sim_turns_t *self = &sim->turns;
+    uint32_t     service = 0;
+
+    while (service < SIM_SERVICES && !dn_str_eq (msg->service, dn_str (services[service])))
+        service++;
+    if (dn_manager_draining (sim->manager.core))
+        sim_fail (sim, "grants: to c%u, and the manager takes no more tasks", client);
+    if (self->late[client])
+        sim_fail (sim, "late: c%u let a grant expire, was not heard since, and is granted a place",
+                  client);
+    if (service == SIM_SERVICES || self->count == SIM_GRANTS)
+        sim_fail (sim, "grants: for a service without workers, or too many");
+    sim_grant_t *grant = &self->grant[self->count];
+    *grant = (sim_grant_t){msg->grant,
+                           (uint8_t) client,
+                           (uint8_t) service,
+                           msg->priority,
+                           false,
+                           msg->count,
+                           self->shrunk[service],
+                           0,
+                           sim_now_ms (sim) + msg->lease_ms};
+    sim_row_t *row = row_of (&self->view, grant);
+    grant->ticket = row->queued ? row->ticket : 0;
+    row->queued = false; /* a second grant of this event has another ticket */
+    row->passed = row->skipped = row->older = 0;
+    self->count++;
+    sim->counts.grants += msg->count;
+    pass_over (sim, grant);
+}
+
+void
+sim_turns_tell (sim_t *sim, const dn_effect_t *effect)
+{
+    if (effect->kind != DN_FX_SEND)
+        return;
+    uint32_t client = sim->link[effect->to].node - SIM_NODE_CLIENTS;
+    if (effect->msg.kind == DN_MSG_GRANT)
+        tell_grant (sim, client, &effect->msg.u.grant);
+    uint8_t reason = effect->msg.kind == DN_MSG_REJECT ? effect->msg.u.reject.reason : 0;
+    if (sim->turns.assured && (reason == DENIM_REASON_BUSY || reason == DENIM_REASON_STANDBY))
+        sim_fail (sim, "granted: c%u (seq %u) has a grant that is good, and is told BUSY", client,
+                  (unsigned) effect->msg.u.reject.seq);
+}
+
+/*  ---- after an event ---- */
+
+/*  What is reserved for each row is what it was told and has not used. */
+static void
+check_grants (sim_t *sim, sim_view_t *view)
+{
+    sim_turns_t *self = &sim->turns;
+    uint32_t     told[SIM_CLIENTS][SIM_SERVICES][DN_PRIORITIES] = {0};
+
+    for (uint32_t i = 0; i < self->count; i++)
+        told[self->grant[i].client][self->grant[i].service][self->grant[i].priority] +=
+            self->grant[i].count;
+    for (int i = 0; i < SIM_CLIENTS; i++)
+        for (int j = 0; j < SIM_SERVICES; j++)
+            for (int k = 0; k < DN_PRIORITIES; k++)
+                if (view->row[i][j][k].granted > told[i][j][k])
+                    sim_fail (sim, "reserved: %u places for c%d, %s, priority %d, and %u granted",
+                              view->row[i][j][k].granted, i, services[j], k, told[i][j][k]);
+    for (uint32_t i = 0; i < self->count;) {
+        sim_grant_t *grant = &self->grant[i];
+        uint32_t     granted = row_of (view, grant)->granted;
+        if (granted == 0) {
+            drop_grant (self, grant); /* withdrawn */
+            continue;
+        }
+        if (granted < told[grant->client][grant->service][grant->priority])
+            grant->doubtful = true;
+        i++;
+    }
+}
+
+/*  Whose grant has expired waits again, as long as before. */
+static void
+check_expired (sim_t *sim, sim_view_t *view)
+{
+    for (uint32_t i = 0; i < sim->turns.expired_count; i++) {
+        const sim_grant_t *grant = &sim->turns.expired[i];
+        const sim_row_t   *row = row_of (view, grant);
+        const dn_peer_t   *peer = dn_peers_by_session (dn_manager_peers (sim->manager.core),
+                                                       &sim->client[grant->client].id);
+        if (!peer || peer->gone || !grant->ticket)
+            continue;
+        if (!row->queued || row->ticket > grant->ticket)
+            sim_fail (sim, "ticket: a grant of c%u expired, and its ticket %u is lost (%u)",
+                      grant->client, (unsigned) grant->ticket, (unsigned) row->ticket);
+    }
+}
+
+/*  Another client that can answer and waits for what this worker offers; SIM_CLIENTS: nobody. */
+static uint32_t
+waits_there (const sim_view_t *view, const sim_place_t *place, uint32_t but)
+{
+    for (uint32_t i = 0; i < SIM_CLIENTS; i++)
+        for (int j = 0; i != but && j < SIM_SERVICES; j++)
+            for (int k = 0; k < DN_PRIORITIES; k++)
+                if (place->offers & 1u << j && view->row[i][j][k].queued &&
+                    view->row[i][j][k].heard)
+                    return i;
+    return SIM_CLIENTS;
+}
+
+/*  A place more at a worker: is it there, and is it this client's turn? */
+static void
+check_places (sim_t *sim, const sim_view_t *view, uint32_t client)
+{
+    for (uint32_t i = 0; i < sim->workers; i++) {
+        const sim_place_t *now = &view->place[i], *old = &sim->turns.view.place[i];
+        uint32_t           bound = 0;
+        for (int j = 0; j < SIM_SERVICES; j++)
+            if (bound < now->bound[j])
+                bound = now->bound[j];
+        if (now->used > old->used && now->used > bound)
+            sim_fail (sim, "places: %u at w%u, which has %u", now->used, i, bound);
+        if (client == SIM_CLIENTS || sim->turns.granted || now->placed <= old->placed)
+            continue;
+        uint32_t other = waits_there (&sim->turns.view, old, client);
+        if (other < SIM_CLIENTS)
+            sim_fail (sim, "barges: c%u gets a place at w%u, and c%u waits", client, i, other);
+    }
+}
+
+/*  Does a service have fewer places than before? */
+static void
+note_shrunk (sim_t *sim, const sim_view_t *view)
+{
+    for (uint32_t i = 0; i < sim->workers; i++)
+        for (int j = 0; j < SIM_SERVICES; j++)
+            sim->turns.shrunk[j] += view->place[i].room[j] < sim->turns.view.place[i].room[j];
+}
+
+/*  Has nothing gone wrong, or not for a while? */
+static bool
+is_calm (const sim_t *sim)
+{
+    if (sim->healed)
+        return sim->now_us > sim->heal_us + SIM_MS (CALM_BEATS * sim->heartbeat_ms);
+    return !sim->faults && !sim_faults_unsure (sim);
+}
+
+/*  How long it waits goes on, unless it was not there, or could not answer. */
+static void
+keep_counts (sim_t *sim, sim_view_t *view)
+{
+    const sim_row_t *old = &sim->turns.view.row[0][0][0];
+    sim_row_t       *row = &view->row[0][0][0];
+
+    for (int i = 0; i < SIM_CLIENTS * SIM_SERVICES * DN_PRIORITIES; i++, old++, row++) {
+        row->stalled_us = SIM_NEVER;
+        if (!row->queued || !row->heard || !old->there || !old->heard)
+            continue;
+        row->passed = old->passed;
+        row->skipped = old->skipped;
+        row->older = old->older;
+        row->stalled_us = old->stalled_us;
+        if (row->passed)
+            sim_fail (sim, "unfair: a younger ticket of the same ring is served before %u",
+                      (unsigned) row->ticket);
+        if (is_calm (sim) && sim->counts.skipped_max < row->skipped)
+            sim->counts.skipped_max = row->skipped;
+        if (is_calm (sim) && row->skipped > 3 * BY_AGE * (row->older + 1) + SLACK)
+            sim_fail (sim, "starves: %u places for who came after ticket %u, and %u before it",
+                      row->skipped, (unsigned) row->ticket, row->older);
+    }
+}
+
+void
+sim_turns_after (sim_t *sim, uint32_t link, const dn_msg_t *msg)
+{
+    sim_view_t view;
+    uint32_t   client = SIM_CLIENTS;
+
+    take_view (sim, &view);
+    if (msg && msg->kind == DN_MSG_SUBMIT)
+        client = sim->link[link].node - SIM_NODE_CLIENTS;
+    check_grants (sim, &view);
+    check_expired (sim, &view);
+    if (!msg || msg->kind == DN_MSG_SUBMIT)
+        check_places (sim, &view, client);
+    note_shrunk (sim, &view);
+    keep_counts (sim, &view);
+    sim->turns.view = view;
+}
+
+/*  ---- after a turn ---- */
+
+static bool
+has_place (const sim_t *sim, int service)
+{
+    for (uint32_t i = 0; i < sim->workers; i++) {
+        const sim_place_t *place = &sim->turns.view.place[i];
+        if (place->room[service] > place->used)
+            return true;
+    }
+    return false;
+}
+
+static void
+check_row (sim_t *sim, uint32_t client, int service, int priority)
+{
+    sim_row_t *row = &sim->turns.view.row[client][service][priority];
+
+    if (!row->queued || !row->heard || !has_place (sim, service)) {
+        row->stalled_us = SIM_NEVER;
+        return;
+    }
+    if (row->stalled_us == SIM_NEVER)
+        row->stalled_us = sim->now_us;
+    if (sim->now_us - row->stalled_us > SIM_MS (STALLED_BEATS * sim->heartbeat_ms))
+        sim_fail (sim, "stalls: c%u waits for %s, priority %d, and there is a free place", client,
+                  services[service], priority);
+}
+
+void
+sim_turns_look (sim_t *sim)
+{
+    sim_turns_t *self = &sim->turns;
+    bool         gap = sim->now_us - self->looked_us > SIM_MS (sim->heartbeat_ms) * 3 / 2;
+
+    self->looked_us = sim->now_us;
+    if (dn_manager_draining (sim->manager.core) ||
+        dn_manager_deadline_ms (sim->manager.core) <= sim_now_ms (sim))
+        return;
+    self->expired_count = 0;
+    expire (sim);
+    check_grants (sim, &self->view);
+    check_expired (sim, &self->view);
+    for (uint32_t i = 0; i < SIM_CLIENTS; i++)
+        for (int j = 0; j < SIM_SERVICES; j++)
+            for (int k = 0; k < DN_PRIORITIES; k++) {
+                if (gap)
+                    self->view.row[i][j][k].stalled_us = SIM_NEVER;
+                check_row (sim, i, j, k);
+            }
+}
+
+void
+sim_turns_close (sim_t *sim)
+{
+    const dn_peers_t *peers = dn_manager_peers (sim->manager.core);
+    const dn_peer_t  *peer;
+
+    for (uint32_t row = 0; (peer = dn_peers_next (peers, &row));) {
+        if (peer->role == DN_ROLE_WORKER && peer->u.worker.reserved)
+            sim_fail (sim, "left over: %u places reserved at %s", peer->u.worker.reserved,
+                      peer->name);
+        if (peer->role == DN_ROLE_CLIENT && peer->u.client.waiters_count &&
+            peer->silent_beats < DEAF_BEATS)
+            sim_fail (sim, "left over: %s waits %u times, and has no calls", peer->name,
+                      peer->u.client.waiters_count);
+    }
+}
