@@ -69,13 +69,12 @@ dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *task,
     reject (self, client->link, &submit, reason, retry_after_ms (self, task->service, 0), fx);
 }
 
-/*  The worker that takes a task of this service which has no grant, or NULL; *reason then says
- *  why. */
-static dn_peer_t *
-choose (const dn_manager_t *self, const dn_peer_t *client, uint32_t service, denim_reason_t *reason)
+dn_peer_t *
+dn_manager_choose (const dn_manager_t *self, uint32_t service, const dn_peer_t *client,
+                   denim_reason_t *reason)
 {
     double         mean_us = dn_services_mean_us (self->services, service);
-    bool           waiters = dn_waiters_count (self->waiters) > 0;
+    bool           rivals = client && dn_waiters_count (self->waiters) > 0;
     dn_peer_t     *best = NULL;
     dn_candidate_t best_place = {0};
     bool           somebody = false;
@@ -88,7 +87,7 @@ choose (const dn_manager_t *self, const dn_peer_t *client, uint32_t service, den
         somebody = somebody || dn_manager_ready (self, worker);
         if (!dn_manager_room (self, worker, mean_us) ||
             (best && !dn_place_better (&place, &best_place)) ||
-            (waiters && dn_manager_contended (self, client, worker)))
+            (rivals && dn_manager_contended (self, client, worker)))
             continue;
         best = worker;
         best_place = place;
@@ -177,15 +176,18 @@ settle_before (dn_manager_t *self, const dn_peer_t *client, const dn_submit_t *s
         dn_manager_settle (self, before, fx);
 }
 
-/*  The place that a grant has reserved; any other if its worker is not there any more. */
+/*  The place that a grant has reserved, in a slot or behind one; any other if its worker is not there
+ *  any more. */
 static dn_peer_t *
 granted_place (const dn_manager_t *self, const dn_peer_t *client, const dn_turn_taken_t *turn,
                uint32_t service, denim_reason_t *reason)
 {
-    dn_peer_t *worker = dn_peers_get (self->peers, turn->worker);
-    if (worker && dn_manager_room (self, worker, dn_services_mean_us (self->services, service)))
+    dn_peer_t              *worker = dn_peers_get (self->peers, turn->worker);
+    const dn_worker_part_t *part = worker ? &worker->u.worker : NULL;
+    if (part && dn_manager_ready (self, worker) && !part->refused &&
+        part->placed + part->reserved < part->slots + part->standby)
         return worker;
-    return choose (self, client, service, reason);
+    return dn_manager_choose (self, service, client, reason);
 }
 
 void
@@ -209,7 +211,7 @@ dn_manager_on_submit (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     dn_peer_t     *worker = NULL;
     if (!reason)
         worker = granted ? granted_place (self, from, &turn, service, &reason)
-                         : choose (self, from, service, &reason);
+                         : dn_manager_choose (self, service, from, &reason);
     uint64_t ticket = granted ? turn.ticket : worker ? dn_waiters_ticket (self->waiters) : 0;
     if (worker) {
         place (self, in, from, worker, service, ticket, fx);

@@ -50,31 +50,10 @@ dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, double mean_
 {
     const dn_worker_part_t *part = &worker->u.worker;
     dn_candidate_t          place = {part->slots, part->standby, part->placed + part->reserved};
-    if (!dn_manager_ready (self, worker) || part->refused)
+    if (!dn_manager_ready (self, worker) || part->refused || !part->named)
         return 0;
     uint32_t all = part->slots + dn_place_standby (&place, mean_us);
     return all > place.placed ? all - place.placed : 0;
-}
-
-static dn_peer_t *
-choose_worker (const dn_manager_t *self, uint32_t service)
-{
-    double         mean_us = dn_services_mean_us (self->services, service);
-    dn_peer_t     *best = NULL;
-    dn_candidate_t best_place = {0};
-    uint32_t       number = 0, found;
-    while ((found = dn_services_next_worker (self->services, service, &number)) !=
-           DN_SERVICE_NONE) {
-        dn_peer_t              *worker = dn_peers_worker (self->peers, found);
-        const dn_worker_part_t *part = &worker->u.worker;
-        dn_candidate_t          place = {part->slots, part->standby, part->placed + part->reserved};
-        if (!dn_manager_room (self, worker, mean_us) ||
-            (best && !dn_place_better (&place, &best_place)))
-            continue;
-        best = worker;
-        best_place = place;
-    }
-    return best;
 }
 
 bool
@@ -118,7 +97,8 @@ choose_waiter (const dn_manager_t *self, dn_peer_t **worker)
         }
         if (!first || (best && !is_before (first, best, by_age)))
             continue;
-        dn_peer_t *found = choose_worker (self, service);
+        denim_reason_t reason;
+        dn_peer_t     *found = dn_manager_choose (self, service, NULL, &reason);
         if (!found)
             continue;
         best = first;
@@ -181,6 +161,8 @@ tell_grant (dn_manager_t *self, dn_reserve_t *grant, dn_effects_t *fx)
     dn_waiter_t *waiter = dn_waiters_get (self->waiters, grant->waiter);
     dn_peer_t   *client = client_of (self, waiter);
     int64_t      lease_ms = LEASE_ROUNDS * client->u.client.round_ms;
+    if (lease_ms > self->config.heartbeat_ms)
+        lease_ms = self->config.heartbeat_ms; /* who is so slow is passed over anyway */
     if (lease_ms < self->config.lease_ms)
         lease_ms = self->config.lease_ms;
     grant->alone = is_alone (self, client);

@@ -11,6 +11,8 @@
 
 #define WANTS_MAX 64 /* as messages.def says */
 
+#define MARK_HELLO UINT64_MAX /* of an inventory: it says all there is */
+
 #define UNHEARD_BEATS 10 /* until all that a worker holds has been listed once more */
 
 enum { HELD_WAITING, HELD_RUNNING, HELD_FINISHED, HELD_FORGOTTEN, HELD_REFUSED };
@@ -25,7 +27,7 @@ never_ran (const dn_manager_t *self, const dn_peer_t *client, const dn_row_open_
 {
     if (call->epoch == self->config.epoch)
         return call->term == client->u.client.term;
-    return client->u.client.early && !self->unheard &&
+    return client->u.client.early && !self->overlooked &&
            dn_rosters_all_back (self->rosters, call->epoch) &&
            !dn_crowd_has (self->forgotten, &client->session) &&
            !dn_crowd_overflowed (self->forgotten);
@@ -164,13 +166,23 @@ dn_manager_on_open (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t 
 
 /*  ---- HELD and the inventory: what a worker has ---- */
 
+/*  A table was full, and what a worker has got no record: while it may list it once more, nobody is
+ *  told that it is unknown, and never again, in case it did not, that something of an earlier boot
+ *  never ran. */
+static void
+note_overlooked (dn_manager_t *self)
+{
+    self->overlooked = true;
+    self->unheard = UNHEARD_BEATS;
+}
+
 /*  A client that is known from a list only. */
 static dn_peer_t *
 add_client (dn_manager_t *self, const dn_session_t *session)
 {
     dn_peer_t *client = dn_peers_add (self->peers, DN_ROLE_CLIENT, session);
     if (!client)
-        self->unheard = UNHEARD_BEATS;
+        note_overlooked (self);
     return client;
 }
 
@@ -197,7 +209,7 @@ adopt (dn_manager_t *self, dn_peer_t *worker, const dn_row_held_t *held, dn_effe
     dn_peer_t *client = owner_of (self, worker, &held->session, fx);
     dn_task_t *task = client ? dn_manager_adopt (self, client, worker, &key) : NULL;
     if (client && !task)
-        self->unheard = UNHEARD_BEATS;
+        note_overlooked (self);
     if (task && held->state == HELD_FINISHED)
         dn_manager_move (self, task, DN_TASK_FINISHED, NULL);
     return task;
@@ -221,11 +233,15 @@ follow (dn_manager_t *self, dn_task_t *task, dn_peer_t *worker, const dn_row_hel
     }
 }
 
-/*  Its REFUSE was sent, or is on its way: nothing ran. The worker keeps the key until told. */
+/*  Its REFUSE was sent, or is on its way: nothing ran. The worker keeps the key until told. A task
+ *  that was sent there again since the list was asked for is another try, of which it says
+ *  nothing. */
 static void
 listed_refused (dn_manager_t *self, dn_task_t *task, dn_peer_t *worker, const dn_row_held_t *held,
-                dn_effects_t *fx)
+                uint64_t mark, dn_effects_t *fx)
 {
+    if (task && task->worker == worker->self && task->mark >= mark)
+        return;
     dn_row_key_t key = {held->session, held->seq, held->attempt};
     dn_manager_release (self, worker, &key, 0, fx);
     dn_manager_release_now (self, worker, fx);
@@ -234,13 +250,13 @@ listed_refused (dn_manager_t *self, dn_task_t *task, dn_peer_t *worker, const dn
 }
 
 static void
-listed_held (dn_manager_t *self, dn_peer_t *worker, const dn_row_held_t *held, bool hello,
+listed_held (dn_manager_t *self, dn_peer_t *worker, const dn_row_held_t *held, uint64_t mark,
              dn_effects_t *fx)
 {
     dn_task_t *task = dn_tasks_find (self->tasks, &held->session, held->seq, held->attempt);
     bool       adopted = !task;
     if (held->state == HELD_REFUSED) {
-        listed_refused (self, task, worker, held, fx);
+        listed_refused (self, task, worker, held, mark, fx);
         return;
     }
     if (!task)
@@ -256,7 +272,7 @@ listed_held (dn_manager_t *self, dn_peer_t *worker, const dn_row_held_t *held, b
     task->listed_sweep = self->sweep;
     if (!adopted)
         follow (self, task, worker, held, fx);
-    else if (hello && held->state == HELD_FINISHED)
+    else if (mark == MARK_HELLO && held->state == HELD_FINISHED)
         dn_manager_ask_again (self, task, fx);
 }
 
@@ -296,6 +312,7 @@ dn_manager_on_held (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t 
     from->u.worker.standby = held->standby;
     if (held->mark >= from->u.worker.roster_mark)
         from->u.worker.roster = from->u.worker.roster_sent;
+    dn_manager_name_workers (self);
     from->u.worker.refused = false;
     self->granting = dn_waiters_count (self->waiters) > 0; /* it may have been quiet */
     if (held->mark > from->u.worker.listed_mark && held->mark <= from->mark)
@@ -304,7 +321,7 @@ dn_manager_on_held (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t 
     dn_list_t     tasks = held->tasks;
     dn_row_held_t row;
     while (dn_list_next (&tasks, DN_ROW_HELD, &row))
-        listed_held (self, from, &row, false, fx);
+        listed_held (self, from, &row, held->mark, fx);
 
     for (dn_task_t *task = TAILQ_FIRST (&from->tasks), *next; task; task = next) {
         next = TAILQ_NEXT (task, of_worker);
@@ -323,7 +340,7 @@ dn_manager_inventory (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     dn_list_t     tasks = in->msg->u.worker_hello.inventory;
     dn_row_held_t row;
     while (dn_list_next (&tasks, DN_ROW_HELD, &row))
-        listed_held (self, worker, &row, true, fx);
+        listed_held (self, worker, &row, MARK_HELLO, fx);
     if (!fresh)
         return;
 

@@ -335,6 +335,7 @@ dn_manager_tick (dn_manager_t *self, int64_t now_ms, dn_effects_t *fx)
         self->beat_ms = now_ms + self->config.heartbeat_ms;
         self->beats++;
         self->unheard -= self->unheard > 0;
+        dn_manager_name_workers (self);
         self->beat_row = 0;
         self->beating = true;
         dn_services_beat (self->services, self->config.heartbeat_ms);

@@ -45,16 +45,17 @@ struct dn_manager {
     dn_settled_batch_t   *batch;      /* by number of the worker */
     uint32_t              batches;    /* that are not empty */
     int64_t               settled_ms; /* when they are sent */
-    uint32_t              unheard;    /* beats for which something that a worker has may have no
-                                         record, as a table was full */
-    uint32_t              roster;     /* its version: rises when a worker comes or is forgotten */
-    int64_t               now_ms;     /* of the event under way */
-    int64_t               beat_ms;    /* when the next beat is due */
-    uint32_t              beats;      /* since boot */
-    uint32_t              beat_row;   /* the beat under way has reached this row of peers */
-    bool                  beating;
-    bool                  sweeping; /* peers are gone whose tasks have not all been told */
-    bool                  draining;
+    bool          overlooked; /* a worker had something that got no record, as a table was full; */
+    uint32_t      unheard;    /* beats for which it may be so still */
+    uint32_t      roster;     /* its version: rises when a worker comes or is forgotten */
+    int64_t       now_ms;     /* of the event under way */
+    int64_t       beat_ms;    /* when the next beat is due */
+    uint32_t      beats;      /* since boot */
+    uint32_t      beat_row;   /* the beat under way has reached this row of peers */
+    bool          beating;
+    bool          sweeping; /* peers are gone whose tasks have not all been told */
+    bool          draining;
+    bool          naming;    /* workers have joined of which not all others know */
     bool          granting;  /* somebody waits, or a place came free: look whose turn it is */
     int64_t       expire_ms; /* the first lease that ends */
     dn_waiters_t *waiters;
@@ -101,12 +102,20 @@ void dn_manager_beat (dn_manager_t *self, dn_peer_t *peer, dn_list_t *roster, dn
 
 void dn_manager_note_roster (dn_manager_t *self, dn_peer_t *worker, uint64_t mark);
 
+/*  Workers that have joined are given tasks once the others know of them. */
+void dn_manager_name_workers (dn_manager_t *self);
+
 /*  Slots of all workers that are ready. */
 uint32_t dn_manager_count_slots (const dn_manager_t *self);
 
 /*  ---- admission.c ---- */
 
 dn_manager_handler_fn dn_manager_on_submit;
+
+/*  The worker that takes one task more of this service, or NULL; *reason then says why. `client`:
+ *  the task has no grant, and must not take what others wait for; NULL: for one that waits. */
+dn_peer_t *dn_manager_choose (const dn_manager_t *self, uint32_t service, const dn_peer_t *client,
+                              denim_reason_t *reason);
 
 /*  Tell a client that its task was not taken. `client` may be NULL or without a link. */
 void dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *task,

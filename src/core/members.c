@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #define SESSION_BYTES 16 /* of a row of a roster */
+#define NAMED_BEATS   2  /* until a worker does not wait for others to know of it */
 
 /*  ---- peers go ---- */
 
@@ -212,16 +213,53 @@ dn_manager_roster (const dn_manager_t *self, dn_effects_t *fx)
     return dn_fx_list (fx, &rows);
 }
 
+/*  Do all other workers that are linked have a roster with this one? Or have they had the time to
+ *  say so: then they are cut off, and it does not wait for them. */
+static bool
+is_named (const dn_manager_t *self, const dn_peer_t *worker)
+{
+    const dn_worker_part_t *part = &worker->u.worker;
+    dn_peer_t              *peer;
+    if (self->beats >= part->joined_beat + NAMED_BEATS)
+        return true;
+    for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));)
+        if (peer != worker && peer->role == DN_ROLE_WORKER && !peer->gone && peer->link &&
+            peer->u.worker.roster < part->joined)
+            return false;
+    return true;
+}
+
+void
+dn_manager_name_workers (dn_manager_t *self)
+{
+    dn_peer_t *peer;
+    if (!self->naming)
+        return;
+    self->naming = false;
+    for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));) {
+        if (peer->role != DN_ROLE_WORKER || peer->gone || peer->u.worker.named)
+            continue;
+        peer->u.worker.named = is_named (self, peer);
+        self->naming = self->naming || !peer->u.worker.named;
+        self->granting = true;
+    }
+}
+
 /*  A new worker must be known to all of them before it is given a task: if it dies together with
  *  the manager, the others tell the next one that it was there. */
 static void
-tell_roster (dn_manager_t *self, const dn_peer_t *joined, dn_list_t *roster, dn_effects_t *fx)
+join (dn_manager_t *self, dn_peer_t *joined, dn_list_t *roster, dn_effects_t *fx)
 {
     dn_peer_t *peer;
     for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));)
         if (peer != joined && peer->role == DN_ROLE_WORKER && !peer->gone && peer->link &&
             dn_effects_room (fx, DN_SWEEP_ROWS))
             dn_manager_beat (self, peer, roster, fx);
+    joined->u.worker.joined = self->roster;
+    joined->u.worker.joined_beat = self->beats;
+    joined->u.worker.named = false;
+    self->naming = true;
+    dn_manager_name_workers (self);
 }
 
 /*  ---- peers come ---- */
@@ -391,7 +429,7 @@ dn_manager_on_worker_hello (dn_manager_t *self, const dn_manager_event_t *in, dn
     dn_list_t roster = dn_manager_roster (self, fx);
     welcome_worker (self, worker, &roster, fx);
     if (joins)
-        tell_roster (self, worker, &roster, fx);
+        join (self, worker, &roster, fx);
     dn_effect_t *row = dn_fx_log (fx, DN_FX_INFO, "worker_ready", worker->name);
     row->text = part->host;
     row->number = hello->slots;

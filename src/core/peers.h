@@ -43,6 +43,9 @@ typedef struct {
     uint32_t     reserved;    /* places that are granted and not taken up yet */
     uint32_t     roster;      /* version of the one that it is known to have */
     uint32_t     roster_sent; /* of the one that it was sent last, */
+    uint32_t     joined;      /* of the first one that names it */
+    uint32_t     joined_beat; /* of the manager, when it joined */
+    bool         named;       /* the others know of it: it may be given tasks */
     uint64_t     roster_mark; /* which it has when it answers this BEAT */
     uint64_t     listed_mark; /* what was sent to it before this BEAT has been answered, or lost */
     uint32_t     restarts;    /* of its slots */

@@ -216,6 +216,7 @@ sim_manager_start (sim_t *sim)
         .lease_ms = sim_dice (sim, 4) ? LEASE_MS : (uint32_t) sim_between (sim, 0, LEASE_MS / 4),
         .retry_max_ms = 2000,
     };
+    self->few = few;
     if (!self->fx) {
         self->fx = dn_effects_new ();
         self->undo = dn_effects_new ();

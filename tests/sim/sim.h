@@ -250,6 +250,7 @@ typedef struct {
     dn_effects_t     *fx;
     dn_effects_t     *undo;
     uint32_t          boot;  /* how often it was started */
+    bool              few;   /* its table of tasks is small */
     sim_frame_queue_t in[2]; /* of clients, of workers */
     sim_frame_t      *hand;
     uint64_t          epoch[64]; /* of each boot, by its number modulo 64 */

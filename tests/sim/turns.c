@@ -73,7 +73,7 @@ view_worker (const sim_t *sim, const dn_peer_t *peer, const uint32_t number[SIM_
     if (worker >= SIM_WORKERS)
         return;
     sim_place_t *self = &view->place[worker];
-    bool         usable = dn_manager_ready (sim->manager.core, peer) && !part->refused;
+    bool usable = dn_manager_ready (sim->manager.core, peer) && !part->refused && part->named;
     self->placed = part->placed;
     self->used = part->placed + part->reserved;
     for (int i = 0; i < SIM_SERVICES; i++) {

@@ -188,6 +188,7 @@ tasks_go_to_the_worker_with_most_room_in_proportion (void **state)
 {
     bench_t *self = bench_up (state, 1);
     bench_worker (self, WORKER2, 8, 1, 3);
+    bench_held (self, WORKER, bench_mark (self, WORKER), NULL, 0); /* it knows of the new one */
     int got[2] = {0, 0};
     for (uint64_t seq = 1; seq <= 4; seq++) {
         bench_submit (self, CLIENT, seq);

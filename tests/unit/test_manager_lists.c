@@ -231,17 +231,34 @@ a_task_that_is_held_elsewhere_too_is_let_go_of_there (void **state)
     assert_true (bench_relayed (self, CLIENT));
 }
 
+/*  The list was made before the task was sent there again: it speaks of the try before. */
+static void
+a_refusal_in_a_list_that_is_older_than_the_task_says_nothing_of_it (void **state)
+{
+    bench_t      *self = bench_up (state, 1);
+    dn_row_held_t held = bench_row (1, 1, 4);
+    bench_pass (self, BEAT_MS);
+    uint64_t mark = bench_mark (self, WORKER);
+    bench_submit (self, CLIENT, 1);
+    bench_held (self, WORKER, mark, &held, 1);
+    assert_int_equal (bench_settled (self, WORKER), 0);
+    assert_int_equal (bench_reason (self, CLIENT), -1);
+    assert_int_equal (dn_manager_placed (self->core), 1);
+}
+
 static void
 a_refusal_that_is_listed_is_settled_at_once_and_gives_the_task_back (void **state)
 {
     bench_t      *self = bench_up (state, 1);
     dn_row_held_t held = bench_row (1, 1, 4);
     bench_submit (self, CLIENT, 1);
-    bench_held (self, WORKER, 0, &held, 1); /* REFUSE was lost */
+    bench_pass (self, BEAT_MS);
+    uint64_t mark = bench_mark (self, WORKER);
+    bench_held (self, WORKER, mark, &held, 1); /* REFUSE was lost */
     assert_true (bench_settled_has (self, WORKER, 1, 1));
     assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
     assert_int_equal (bench_records (self), 0);
-    bench_held (self, WORKER, 0, &held, 1); /* SETTLED was lost */
+    bench_held (self, WORKER, mark, &held, 1); /* SETTLED was lost */
     assert_true (bench_settled_has (self, WORKER, 1, 1));
     assert_int_equal (bench_count (self, CLIENT, DN_MSG_REJECT), 0);
     assert_int_equal (bench_records (self), 0);
@@ -434,6 +451,7 @@ main (void)
         T (a_finished_task_that_is_not_held_any_more_is_lost),
         T (a_list_speaks_for_its_range_only),
         T (a_task_that_is_held_elsewhere_too_is_let_go_of_there),
+        T (a_refusal_in_a_list_that_is_older_than_the_task_says_nothing_of_it),
         T (a_refusal_that_is_listed_is_settled_at_once_and_gives_the_task_back),
         T (held_says_how_many_places_there_are),
         T (over_a_new_link_what_was_seen_and_is_not_brought_is_lost_and_the_rest_given_back),

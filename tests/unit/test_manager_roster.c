@@ -357,6 +357,56 @@ a_roster_of_this_epoch_is_not_learnt_from_workers (void **state)
     assert_int_equal (missing (self, CLIENT), 1);
 }
 
+static void
+a_worker_that_joins_is_given_tasks_once_the_others_know_of_it (void **state)
+{
+    bench_t *self = bench_up (state, 1);
+    bench_submit (self, CLIENT, 1); /* the first one has no place left */
+    bench_worker (self, WORKER2, 8, 1, 1);
+    uint64_t mark = bench_mark (self, WORKER);
+    bench_submit (self, CLIENT, 2);
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    dn_row_held_t held = bench_row (1, 1, 1);
+    bench_held (self, WORKER, mark, &held, 1);
+    bench_submit (self, CLIENT, 2);
+    assert_non_null (bench_sent (self, WORKER2, DN_MSG_RUN, 0));
+}
+
+static void
+a_worker_that_joins_waits_two_beats_for_one_that_says_nothing (void **state)
+{
+    bench_t *self = bench_up (state, 1);
+    bench_submit (self, CLIENT, 1);
+    bench_worker (self, WORKER2, 8, 1, 1);
+    bench_pass (self, BEAT_MS);
+    bench_submit (self, CLIENT, 2);
+    assert_null (bench_sent (self, WORKER2, DN_MSG_RUN, 0));
+    bench_pass (self, BEAT_MS);
+    bench_submit (self, CLIENT, 3);
+    assert_non_null (bench_sent (self, WORKER2, DN_MSG_RUN, 0));
+}
+
+/*  What could not be recorded is remembered as that: when its worker is gone, and the table has room
+ *  again, nobody is told that it never ran. */
+static void
+never_is_not_said_again_once_a_full_table_left_something_out (void **state)
+{
+    bench_t        *self = *state;
+    dn_row_held_t   held[9];
+    dn_row_roster_t row = {PAST, 1, bench_session (9)};
+    bench_hello_t   hello = {.slots = 9, .roster = &row, .rosters = 1, .held = held, .helds = 9};
+    bench_client (self, CLIENT, 1, 1);
+    for (uint64_t i = 0; i < 9; i++)
+        held[i] = bench_row (1, i == 8 ? 5 : i + 10, 1);
+    bench_hello (self, WORKER, 9, 1, &hello);
+    bench_bye (self, WORKER);
+    for (int i = 0; i < 12; i++) {
+        bench_client (self, CLIENT, 1, (uint32_t) i + 2);
+        bench_pass (self, BEAT_MS);
+    }
+    assert_int_equal (missing (self, CLIENT), 0);
+}
+
 int
 main (void)
 {
@@ -383,6 +433,9 @@ main (void)
         T (a_call_that_a_worker_of_the_roster_brings_is_not_missing),
         T (nothing_is_called_missing_while_a_full_table_left_out_what_a_worker_has),
         T (a_roster_of_this_epoch_is_not_learnt_from_workers),
+        T (a_worker_that_joins_is_given_tasks_once_the_others_know_of_it),
+        T (a_worker_that_joins_waits_two_beats_for_one_that_says_nothing),
+        T (never_is_not_said_again_once_a_full_table_left_something_out),
     };
     return cmocka_run_group_tests_name ("manager_roster", tests, NULL, NULL);
 }
