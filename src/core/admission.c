@@ -176,8 +176,8 @@ settle_before (dn_manager_t *self, const dn_peer_t *client, const dn_submit_t *s
         dn_manager_settle (self, before, fx);
 }
 
-/*  The place that a grant has reserved, in a slot or behind one; any other if its worker is not there
- *  any more. */
+/*  The place that a grant has reserved, in a slot or behind one; any other if its worker is not
+ *  there any more. */
 static dn_peer_t *
 granted_place (const dn_manager_t *self, const dn_peer_t *client, const dn_turn_taken_t *turn,
                uint32_t service, denim_reason_t *reason)

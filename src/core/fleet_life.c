@@ -163,12 +163,21 @@ lose_started (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *f
     }
 }
 
+/*  Was it killed for what its caller wished, and not for what it did? */
+static bool
+was_spent (const dn_slot_t *slot)
+{
+    const dn_hold_t *head = TAILQ_FIRST (&slot->channel);
+    return head && (head->doom.outcome == DENIM_DEADLINE || head->doom.outcome == DENIM_CANCELLED ||
+                    head->doom.outcome == DENIM_TIME_LIMIT);
+}
+
 /*  How long until its successor is started. */
 static int64_t
 backoff_ms (dn_slot_t *slot, int64_t now_ms)
 {
     int64_t since_ms = slot->ready_ms == DN_NEVER ? now_ms : slot->ready_ms;
-    bool    barren = slot->answered == 0 && now_ms - since_ms < DN_BARREN_MS;
+    bool    barren = !was_spent (slot) && slot->answered == 0 && now_ms - since_ms < DN_BARREN_MS;
     int64_t wait_ms = DN_BACKOFF_MS;
 
     slot->barren = barren ? slot->barren + 1 : 0;

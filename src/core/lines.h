@@ -26,11 +26,12 @@ typedef struct dn_line {
     dn_str_t  name_str; /* the same */
     dn_pace_t pace;
     uint32_t  held[DN_PRIORITIES];
-    uint32_t  held_all;   /* their sum */
-    uint32_t  calls;      /* that have not ended: held or on their way */
-    uint8_t   reason;     /* of its last REJECT */
-    int64_t   refused_ms; /* when that came; negative: never */
-    int64_t   unknown_ms; /* since when it is refused as NO_SERVICE; DN_NEVER: it is not */
+    uint32_t  held_all;    /* their sum */
+    uint32_t  calls;       /* that have not ended: held or on their way */
+    uint8_t   reason;      /* of its last REJECT */
+    double    mean_run_us; /* decaying: each answer weighs 1/16; 0: not known */
+    int64_t   refused_ms;  /* when that came; negative: never */
+    int64_t   unknown_ms;  /* since when it is refused as NO_SERVICE; DN_NEVER: it is not */
     char      unknown_text[DN_LINE_TEXT_ROOM]; /* what the last such REJECT said */
     struct dn_call_list again[DN_PRIORITIES];  /* tried before, rising numbers */
     struct dn_call_list fresh[DN_PRIORITIES];

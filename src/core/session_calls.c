@@ -8,6 +8,10 @@
 
 #include <inttypes.h>
 
+#define MEAN_WEIGHT 16 /* of what is known of a service's run time, against one answer more */
+#define LATE_RUNS   2  /* mean run times, and … */
+#define LATE_MS     20 /* … milliseconds: with less time left a call that has waited is late */
+
 enum { RESULT_STARTED = 1 };
 
 /*  Is a call that was refused for this reason submitted again? */
@@ -354,7 +358,11 @@ dn_session_on_result (dn_session_core_t *self, const dn_result_t *msg, dn_effect
     dn_call_t *call = dn_calls_find (self->calls, msg->seq);
     if (!call || call->attempt != msg->attempt)
         return;
-    dn_lines_get (self->lines, call->line)->unknown_ms = DN_NEVER;
+    dn_line_t *line = dn_lines_get (self->lines, call->line);
+    line->unknown_ms = DN_NEVER;
+    if (msg->outcome == DENIM_VALUE || msg->outcome == DENIM_EXCEPTION)
+        line->mean_run_us +=
+            (msg->run_us - line->mean_run_us) / (line->mean_run_us > 0 ? MEAN_WEIGHT : 1);
     dn_result_t told = *msg;
     if (told.outcome >= DENIM_OUTCOMES)
         told.outcome =
@@ -427,6 +435,23 @@ held_too_long (dn_session_core_t *self, const dn_call_t *call, dn_effects_t *fx)
                                  self->reached ? ": it went away" : ": start one with `denimd`")};
     return (dn_ending_t){.outcome = DENIM_DEADLINE,
                          .text = dn_str ("the deadline passed before it was sent")};
+}
+
+bool
+dn_session_end_late (dn_session_core_t *self, dn_call_t *call, dn_effects_t *fx)
+{
+    double  mean_ms = dn_lines_get (self->lines, call->line)->mean_run_us / 1000;
+    int64_t left_ms = call->deadline_ms - self->now_ms;
+    if (call->deadline_ms == DN_NEVER || left_ms >= self->now_ms - call->submitted_ms ||
+        (double) left_ms >= LATE_RUNS * mean_ms + LATE_MS)
+        return false;
+    dn_ending_t ending = held_too_long (self, call, fx);
+    if (ending.outcome == DENIM_DEADLINE) {
+        ending.reason = DENIM_REASON_EXPIRED;
+        ending.text = dn_str ("it had waited for so long that it would have missed its deadline");
+    }
+    dn_session_on (self, call, DN_CALL_ON_GIVE_UP, &ending, fx);
+    return true;
 }
 
 static void

@@ -279,12 +279,16 @@ send_calls (dn_session_core_t *self, dn_effects_t *fx)
             continue;
         }
         dn_call_t *call = dn_line_head (line);
-        if (!fits (self, call))
-            break; /* it is next: the others wait for it */
         if (!dn_effects_room (fx, ROOM_ROWS)) {
             self->more = true;
             return;
         }
+        if (dn_session_end_late (self, call, fx)) {
+            passed = 0;
+            continue;
+        }
+        if (!fits (self, call))
+            break; /* it is next: the others wait for it */
         send_call (self, line, call, 0, fx);
         passed = 0;
         if (line->held_all)
@@ -317,7 +321,7 @@ static bool
 use_turn (dn_session_core_t *self, dn_turn_t *turn, dn_effects_t *fx)
 {
     dn_line_t *line = dn_lines_find (self->lines, dn_str (turn->service));
-    for (; turn->count; turn->count--) {
+    while (turn->count) {
         if (!dn_effects_room (fx, ROOM_ROWS))
             return false;
         dn_call_t *call = line ? dn_line_head_of (line, turn->priority) : NULL;
@@ -325,7 +329,12 @@ use_turn (dn_session_core_t *self, dn_turn_t *turn, dn_effects_t *fx)
             say_pass (turn->grant, fx);
             break;
         }
+        if (dn_session_end_late (self, call, fx)) {
+            line = dn_lines_find (self->lines, dn_str (turn->service));
+            continue;
+        }
         send_call (self, line, call, turn->grant, fx);
+        turn->count--;
     }
     if (line && turn->alone)
         dn_pace_alone (&line->pace);

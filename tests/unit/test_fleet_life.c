@@ -183,6 +183,27 @@ dead_slot_is_replaced_at_once_and_a_barren_row_of_them_waits (void **state)
     world_free (world);
 }
 
+/*  The caller's wish killed them, however short they lived. */
+static void
+slots_that_are_killed_at_a_deadline_are_replaced_at_once (void **state)
+{
+    world_t    *world = up ();
+    dn_submit_t fields = {.deadline_ms = 60};
+    (void) state;
+
+    for (uint64_t seq = 1; seq <= DN_BARREN_FREE + 3; seq++) {
+        world_run_with (world, seq, &fields, 0);
+        uint32_t slot = (uint32_t) slot_with (world, seq);
+        world_start (world, slot);
+        world_pass (world, 100);
+        world_exit (world, slot, SIGNALLED (SIGKILL));
+        assert_int_equal (count_of (world, DN_FX_EXEC), seq);
+        world_ready (world, slot);
+    }
+    assert_false (logged (world, "slot_backoff"));
+    world_free (world);
+}
+
 static void
 backoff_doubles_up_to_its_limit (void **state)
 {
@@ -317,6 +338,7 @@ main (void)
         cmocka_unit_test (app_that_cannot_be_imported_ends_the_worker),
         cmocka_unit_test (process_that_dies_before_it_is_ready_is_tried_three_times),
         cmocka_unit_test (process_that_cannot_be_configured_is_not_tried_again),
+        cmocka_unit_test (slots_that_are_killed_at_a_deadline_are_replaced_at_once),
         cmocka_unit_test (dead_slot_is_replaced_at_once_and_a_barren_row_of_them_waits),
         cmocka_unit_test (backoff_doubles_up_to_its_limit),
         cmocka_unit_test (start_that_never_ends_is_killed),

@@ -386,8 +386,8 @@ a_worker_that_joins_waits_two_beats_for_one_that_says_nothing (void **state)
     assert_non_null (bench_sent (self, WORKER2, DN_MSG_RUN, 0));
 }
 
-/*  What could not be recorded is remembered as that: when its worker is gone, and the table has room
- *  again, nobody is told that it never ran. */
+/*  What could not be recorded is remembered as that: when its worker is gone, and the table has
+ *  room again, nobody is told that it never ran. */
 static void
 never_is_not_said_again_once_a_full_table_left_something_out (void **state)
 {

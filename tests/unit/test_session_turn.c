@@ -112,6 +112,47 @@ when_nothing_is_held_any_more_the_next_call_may_try (void **state)
     rig_close (&rig);
 }
 
+/*  Others that have time left get the place. */
+static void
+a_call_that_would_miss_its_deadline_is_not_sent_when_its_turn_comes (void **state)
+{
+    (void) state;
+    dn_session_config_t config = rig_config ();
+    rig_open (&rig, &config);
+    for (int i = 0; i < 9; i++)
+        calls[i] = rig_submit (&rig, "m", 0);
+    calls[9] = rig_submit (&rig, "m", 1000);
+    calls[10] = rig_submit (&rig, "m", 0);
+    rig_welcome (&rig, 5, 1);
+    for (int i = 0; i < 8; i++)
+        rig_reject (&rig, calls[i], DENIM_REASON_BUSY);
+    grant (77, 9, false);
+    unsigned sent = submits ();
+    rig_beat (&rig, 5, 1);
+    rig_tick (&rig, 985); /* 15 ms are left of its deadline */
+    rig_beat (&rig, 5, 2);
+    grant (78, 1, false);
+    assert_int_equal (rig_outcome (&rig, calls[9]), DENIM_REJECTED);
+    assert_int_equal (rig_result (&rig, calls[9])->flags, 0); /* it has not started */
+    assert_int_equal (submits (), sent + 1);
+    assert_int_equal (rig_sent (&rig, calls[10]).grant, 78);
+    rig_close (&rig);
+}
+
+static void
+a_call_that_has_not_waited_goes_however_little_time_it_has (void **state)
+{
+    (void) state;
+    dn_session_config_t config = rig_config ();
+    rig_open (&rig, &config);
+    rig_submit (&rig, "m", 0);
+    rig_welcome (&rig, 5, 1);
+    dn_handle_t call = rig_submit (&rig, "m", 5);
+    assert_int_equal (rig_outcome (&rig, call), -1);
+    assert_int_equal (submits (), 2);
+    rig_close (&rig);
+}
+
 int
 main (void)
 {
@@ -121,6 +162,8 @@ main (void)
         cmocka_unit_test (after_a_grant_without_rivals_each_end_makes_room_for_the_next),
         cmocka_unit_test (a_lost_grant_is_made_up_for_by_the_timer),
         cmocka_unit_test (open_says_for_what_the_client_waits),
+        cmocka_unit_test (a_call_that_would_miss_its_deadline_is_not_sent_when_its_turn_comes),
+        cmocka_unit_test (a_call_that_has_not_waited_goes_however_little_time_it_has),
         cmocka_unit_test (when_nothing_is_held_any_more_the_next_call_may_try),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
