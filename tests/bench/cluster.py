@@ -21,27 +21,11 @@ MIB = 1 << 20
 Report = dict[str, object]
 
 
-class Cluster:
-    """A manager and workers on free ports of loopback; the tasks sleep, so that a few cores stand
-    for any number of slots."""
+class Programs:
+    """Programs of a test cluster, ended when it is closed."""
 
-    def __init__(self, workers: int = 1, slots: int = 32, standby: bool = True,
-                 **limits: int) -> None:
+    def __init__(self) -> None:
         self.programs: list[subprocess.Popen] = []
-        self.folder = tempfile.TemporaryDirectory()
-        self.slots = workers * slots
-        self.manager = self.start("denimd", "-f", self.conf("limits", **limits),
-                                  "--listen", "tcp://127.0.0.1:0")
-        self.address = self.wait_for(self.manager, r"event=ready address=(\S+)")
-        self.worker_conf = self.conf("worker", **({} if standby else {"standby_max": 0}))
-        for _ in range(workers):
-            self.add_worker(slots)
-        self.warm_up()
-
-    def conf(self, section: str, **keys: int) -> Path:
-        path = Path(self.folder.name) / f"{section}.conf"
-        path.write_text(f"{section}\n" + "".join(f"    {k} = {v}\n" for k, v in keys.items()))
-        return path
 
     def start(self, name: str, *options: object) -> subprocess.Popen:
         program = subprocess.Popen(
@@ -56,6 +40,39 @@ class Cluster:
                 threading.Thread(target=list, args=[program.stderr], daemon=True).start()
                 return found[1]
         raise SystemExit(f"{program.args[0]} ended before it was ready")
+
+    def close(self) -> None:
+        for program in reversed(self.programs):
+            program.terminate()
+        for program in self.programs:
+            try:
+                program.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                program.wait()
+
+
+class Cluster(Programs):
+    """A manager and workers on free ports of loopback; the tasks sleep, so that a few cores stand
+    for any number of slots."""
+
+    def __init__(self, workers: int = 1, slots: int = 32, standby: bool = True,
+                 **limits: int) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.slots = workers * slots
+        self.manager = self.start("denimd", "-f", self.conf("limits", **limits),
+                                  "--listen", "tcp://127.0.0.1:0")
+        self.address = self.wait_for(self.manager, r"event=ready address=(\S+)")
+        self.worker_conf = self.conf("worker", **({} if standby else {"standby_max": 0}))
+        for _ in range(workers):
+            self.add_worker(slots)
+        self.warm_up()
+
+    def conf(self, section: str, **keys: int) -> Path:
+        path = Path(self.folder.name) / f"{section}.conf"
+        path.write_text(f"{section}\n" + "".join(f"    {k} = {v}\n" for k, v in keys.items()))
+        return path
 
     def add_worker(self, slots: int) -> None:
         worker = self.start("denim-worker", "-f", self.worker_conf, "--manager", self.address,
@@ -93,14 +110,7 @@ class Cluster:
         return int(re.search(rf"{field_name}:\s+(\d+) kB", text)[1]) * 1024
 
     def close(self) -> None:
-        for program in reversed(self.programs):
-            program.terminate()
-        for program in self.programs:
-            try:
-                program.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                program.kill()
-                program.wait()
+        super().close()
         self.folder.cleanup()
 
 

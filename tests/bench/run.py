@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -21,10 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-BIN = Path(os.environ["DENIM_BIN"])
-BENCH = BIN.parent / "bench"
-HERE = Path(__file__).resolve().parent
-MIB = 1 << 20
+from cluster import BENCH, BIN, HERE, MIB, Programs
 
 
 @dataclass
@@ -51,11 +47,11 @@ def run_json(*argv: object) -> dict:
     return json.loads(done.stdout)
 
 
-class Cluster:
+class Cluster(Programs):
     """A manager and workers on free TCP ports of loopback."""
 
     def __init__(self, workers: int, slots: int) -> None:
-        self.programs: list[subprocess.Popen] = []
+        super().__init__()
         self.manager = self.start("denimd", "--listen", "tcp://127.0.0.1:0")
         self.address = self.wait_for(self.manager, r"event=ready address=(\S+)")
         for _ in range(workers):
@@ -64,30 +60,10 @@ class Cluster:
             )
             self.wait_for(worker, r"event=ready (.*)")
 
-    def start(self, name: str, *options: object) -> subprocess.Popen:
-        program = subprocess.Popen(
-            [str(BIN / name), *map(str, options)], stderr=subprocess.PIPE, text=True, cwd=HERE
-        )
-        self.programs.append(program)
-        return program
-
-    def wait_for(self, program: subprocess.Popen, pattern: str) -> str:
-        for line in program.stderr:
-            if found := re.search(pattern, line):
-                return found[1]
-        raise SystemExit(f"{program.args[0]} ended before it was ready")
-
     def cpu_s(self) -> float:
         """User and system time of the manager, all its threads."""
         fields = Path(f"/proc/{self.manager.pid}/stat").read_text().rsplit(") ", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def close(self) -> None:
-        for program in reversed(self.programs):
-            program.terminate()
-        for program in self.programs:
-            program.wait(timeout=30)
-            program.stderr.close()
 
 
 @contextlib.contextmanager

@@ -169,3 +169,16 @@ world_run (world_t *self, uint64_t seq)
     dn_submit_t fields = {0};
     world_run_with (self, seq, &fields, 10);
 }
+
+static void
+call_disconnected (world_t *self, const void *arg, dn_effects_t *fx)
+{
+    (void) arg;
+    dn_fleet_disconnected (self->fleet, self->now_ms, fx);
+}
+
+void
+world_disconnected (world_t *self)
+{
+    world_call (self, call_disconnected, NULL);
+}

@@ -500,3 +500,10 @@ world_up (const dn_fleet_config_t *config)
     world_forget_notes (self);
     return self;
 }
+
+world_t *
+world_up_plain (void)
+{
+    dn_fleet_config_t config = world_config ();
+    return world_up (&config);
+}

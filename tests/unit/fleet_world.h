@@ -97,6 +97,7 @@ void     world_free (world_t *self);
 
 /*  A fleet that is up: slots ready, welcomed. The notes are empty. */
 world_t *world_up (const dn_fleet_config_t *config);
+world_t *world_up_plain (void); /* with the defaults */
 
 /*  Let so much time pass, a tick whenever one is due. */
 void world_pass (world_t *self, int64_t ms);
@@ -109,6 +110,7 @@ void world_call (world_t *self, world_call_fn *fn, const void *arg);
 void world_ready (world_t *self, uint32_t slot);
 void world_ready_with (world_t *self, uint32_t slot, uint32_t threads);
 void world_failed (world_t *self, uint32_t slot);
+void world_disconnected (world_t *self);
 void world_writable (world_t *self);
 
 /*  A message of the manager. */
@@ -133,6 +135,9 @@ void world_run_with (world_t *self, uint64_t seq, const dn_submit_t *fields,
                      uint64_t payload_bytes);
 void world_run_of (world_t *self, const dn_session_t *client, uint64_t seq,
                    const dn_submit_t *fields, uint64_t payload_bytes);
+
+/*  Tasks of a client run and are answered, with 10 bytes each. */
+void world_run_some (world_t *self, const dn_session_t *client, uint64_t first, uint64_t count);
 
 /*  The slot starts its next task; answers the one that it is at (starting it, if it has not). */
 void world_start (world_t *self, uint32_t slot);

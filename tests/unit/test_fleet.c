@@ -14,13 +14,6 @@
 
 #define SHORT_US 20 /* run time of a task of which many fit into a channel */
 
-static world_t *
-up (void)
-{
-    dn_fleet_config_t config = world_config ();
-    return world_up (&config);
-}
-
 /*  The service is known to have short tasks from here on. */
 static void
 make_measured (world_t *world)
@@ -37,7 +30,7 @@ make_measured (world_t *world)
 static void
 task_goes_to_an_idle_slot_and_its_answer_back (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -55,7 +48,7 @@ task_goes_to_an_idle_slot_and_its_answer_back (void **state)
 static void
 tasks_are_spread_and_the_next_stands_by (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 1; seq <= 3; seq++)
@@ -71,7 +64,7 @@ tasks_are_spread_and_the_next_stands_by (void **state)
 static void
 measured_short_tasks_share_channels_evenly (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     make_measured (world);
@@ -120,7 +113,7 @@ channel_holds_64_tasks_however_short (void **state)
 static void
 long_tasks_and_large_ones_go_one_at_a_time (void **state)
 {
-    world_t    *world = up ();
+    world_t    *world = world_up_plain ();
     dn_submit_t fields = {0};
     (void) state;
 
@@ -139,7 +132,7 @@ long_tasks_and_large_ones_go_one_at_a_time (void **state)
 static void
 one_run_too_many_is_refused_with_the_true_numbers (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 1; seq <= 10; seq++)
@@ -160,7 +153,7 @@ one_run_too_many_is_refused_with_the_true_numbers (void **state)
 static void
 standby_that_lasts_too_long_is_refused (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 1; seq <= 3; seq++)
@@ -179,7 +172,7 @@ standby_that_lasts_too_long_is_refused (void **state)
 static void
 same_run_once_more_is_ignored (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -192,7 +185,7 @@ same_run_once_more_is_ignored (void **state)
 static void
 run_without_a_submit_is_logged_and_dropped (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_say (world, DN_MSG_RUN);
@@ -206,7 +199,7 @@ run_without_a_submit_is_logged_and_dropped (void **state)
 static void
 tasks_behind_a_long_one_go_to_another_slot (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     make_measured (world);
@@ -286,7 +279,7 @@ crash_loses_the_task_that_ran_and_no_other (void **state)
 static void
 task_that_had_not_started_is_not_lost_with_its_slot (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -299,7 +292,7 @@ task_that_had_not_started_is_not_lost_with_its_slot (void **state)
 static void
 exit_code_and_memory_are_told (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -319,7 +312,7 @@ exit_code_and_memory_are_told (void **state)
 static void
 death_that_nobody_can_explain_is_told_all_the_same (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -333,7 +326,7 @@ death_that_nobody_can_explain_is_told_all_the_same (void **state)
 static void
 answer_that_was_not_asked_for_costs_the_slot (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);

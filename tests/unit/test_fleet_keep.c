@@ -12,38 +12,12 @@
 
 #include <cmocka.h>
 
-static void
-call_disconnected (world_t *world, const void *arg, dn_effects_t *fx)
-{
-    (void) arg;
-    dn_fleet_disconnected (world->fleet, world->now_ms, fx);
-}
-
-static world_t *
-up (void)
-{
-    dn_fleet_config_t config = world_config ();
-    return world_up (&config);
-}
-
 static world_t *
 up_with_outbox (uint64_t outbox_bytes)
 {
     dn_fleet_config_t config = world_config ();
     config.outbox_bytes = outbox_bytes;
     return world_up (&config);
-}
-
-/*  Tasks of a client that run and are answered, with 10 bytes each. */
-static void
-run_some (world_t *world, const dn_session_t *client, uint64_t first, uint64_t count)
-{
-    dn_submit_t fields = {0};
-    for (uint64_t seq = first; seq < first + count; seq++) {
-        world_run_of (world, client, seq, &fields, 10);
-        assert_true (slot_with (world, seq) >= 0);
-        world_answer (world, (uint32_t) slot_with (world, seq), 10);
-    }
 }
 
 static void
@@ -58,7 +32,7 @@ settle_some (world_t *world, uint64_t first, uint64_t count)
 static void
 answer_that_the_socket_does_not_take_is_kept_and_sent_later (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -113,7 +87,7 @@ full_outbox_takes_no_task (void **state)
 static void
 settled_and_forgotten_answers_are_let_go (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -133,7 +107,7 @@ settled_and_forgotten_answers_are_let_go (void **state)
 static void
 refusal_that_cannot_be_sent_is_kept_like_an_answer (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 1; seq <= 3; seq++)
@@ -171,7 +145,7 @@ long_outbox_goes_in_portions (void **state)
 static void
 answer_is_kept_before_it_is_sent_and_until_it_is_settled (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -192,7 +166,7 @@ answer_is_kept_before_it_is_sent_and_until_it_is_settled (void **state)
 static void
 answer_that_was_made_here_is_kept_too (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -212,11 +186,11 @@ answer_that_was_made_here_is_kept_too (void **state)
 static void
 settled_message_lets_go_of_all_that_it_names (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
-    run_some (world, &world_client, 1, 20);
-    run_some (world, &world_other, 21, 20);
+    world_run_some (world, &world_client, 1, 20);
+    world_run_some (world, &world_other, 21, 20);
     world_settle_all (world, (uint64_t[]){3, 21, 99, 3, 40}, 5);
     assert_int_equal (held_count (world, 1), 37);
     assert_int_equal (answers_kept (world), 37);
@@ -233,7 +207,7 @@ what_a_long_settled_has_no_room_for_is_listed_again (void **state)
 
     for (uint32_t i = 0; i < 1000; i++) {
         seq[i] = i + 1;
-        run_some (world, &world_client, i + 1, 1);
+        world_run_some (world, &world_client, i + 1, 1);
         world_forget_notes (world);
     }
     assert_int_equal (answers_kept (world), 1000);
@@ -248,7 +222,7 @@ what_a_long_settled_has_no_room_for_is_listed_again (void **state)
 static void
 settled_of_a_task_in_standby_drops_it (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 1; seq <= 4; seq++)
@@ -266,7 +240,7 @@ settled_of_a_task_in_standby_drops_it (void **state)
 static void
 settled_of_a_task_in_a_channel_drops_its_answer (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -286,10 +260,10 @@ settled_of_a_task_in_a_channel_drops_its_answer (void **state)
 static void
 resend_sends_a_kept_answer_once_more (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
-    run_some (world, &world_client, 1, 1);
+    world_run_some (world, &world_client, 1, 1);
     world_about (world, DN_MSG_RESEND, 1, 0);
     assert_int_equal (relays_of (world, 1), 2);
     assert_int_equal (answers_kept (world), 1);
@@ -303,10 +277,10 @@ resend_sends_a_kept_answer_once_more (void **state)
 static void
 run_of_a_task_that_has_ended_sends_its_answer_once_more (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
-    run_some (world, &world_client, 1, 1);
+    world_run_some (world, &world_client, 1, 1);
     world_run (world, 1);
     assert_int_equal (slot_with (world, 1), -1);
     assert_int_equal (relays_of (world, 1), 2);
@@ -316,11 +290,11 @@ run_of_a_task_that_has_ended_sends_its_answer_once_more (void **state)
 static void
 hello_lists_what_was_not_sent_and_the_manager_asks_for_it (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
-    world_call (world, call_disconnected, NULL);
+    world_disconnected (world);
     world_answer (world, 0, 10);
     world_writable (world);
     assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->rows, 1);
@@ -336,11 +310,11 @@ hello_lists_what_was_not_sent_and_the_manager_asks_for_it (void **state)
 static void
 resend_before_welcome_is_answered_after_it (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
-    run_some (world, &world_client, 1, 2);
-    world_call (world, call_disconnected, NULL);
+    world_run_some (world, &world_client, 1, 2);
+    world_disconnected (world);
     world_writable (world);
     world_forget_notes (world);
     world_about (world, DN_MSG_RESEND, 1, 0);
@@ -356,12 +330,12 @@ resend_before_welcome_is_answered_after_it (void **state)
 static void
 what_ended_between_hello_and_welcome_is_sent_after_it (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
-    run_some (world, &world_client, 1, 1);
+    world_run_some (world, &world_client, 1, 1);
     world_run (world, 2);
-    world_call (world, call_disconnected, NULL);
+    world_disconnected (world);
     world_writable (world);
     world_answer (world, (uint32_t) slot_with (world, 2), 10);
     world_forget_notes (world);
@@ -374,7 +348,7 @@ what_ended_between_hello_and_welcome_is_sent_after_it (void **state)
 static void
 hello_that_does_not_go_out_sends_nothing_twice (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -396,7 +370,7 @@ hello_that_does_not_go_out_sends_nothing_twice (void **state)
 static world_t *
 up_with_a_refusal_of (uint64_t seq)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     world_run (world, 101);
     world_run (world, 102);
     world_run (world, seq);
@@ -424,7 +398,7 @@ refused_task_that_was_held_is_kept_until_it_is_settled (void **state)
 static void
 refused_run_that_was_never_held_is_not_kept (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 1; seq <= 11; seq++)
@@ -458,7 +432,7 @@ places_are_offered_again_below_three_quarters (void **state)
     (void) state;
 
     for (uint8_t i = 0; i < 4; i++)
-        run_some (world, &(dn_session_t){{0xc3, i}}, 1 + 10u * i, 10);
+        world_run_some (world, &(dn_session_t){{0xc3, i}}, 1 + 10u * i, 10);
     assert_true (logged (world, "outbox_full"));
     world_pass (world, DN_OFFER_MS);
     assert_int_equal (last_sent (world, DN_MSG_OFFER)->slots, 0);
@@ -485,7 +459,7 @@ answers_are_bounded_in_number_too (void **state)
     config.outbox_bytes = 1000000;
     world_t *world = world_up (&config);
     for (uint64_t seq = 1; seq < DN_HOLDS_MAX - DN_PLACES_MAX; seq++) {
-        run_some (world, seq % 2 ? &world_client : &world_other, seq, 1);
+        world_run_some (world, seq % 2 ? &world_client : &world_other, seq, 1);
         world_forget_notes (world);
         if (seq == 999) /* before they have their shares */
             break;
@@ -494,11 +468,11 @@ answers_are_bounded_in_number_too (void **state)
     dn_session_t crowd = {{0xc3}};
     for (uint64_t seq = 1000; seq < 2000; seq++) {
         crowd.bytes[1] = (uint8_t) seq;
-        run_some (world, &crowd, seq, 1);
+        world_run_some (world, &crowd, seq, 1);
         assert_false (logged (world, "outbox_full"));
         world_forget_notes (world);
     }
-    run_some (world, &crowd, 2000, 1);
+    world_run_some (world, &crowd, 2000, 1);
     assert_true (logged (world, "outbox_full"));
     world_run_of (world, &(dn_session_t){{0xc4}}, 2001, &(dn_submit_t){0}, 10);
     assert_int_equal (refusal_of (world, 2001)->reason, DENIM_REASON_BUSY);
@@ -511,16 +485,16 @@ client_that_leaves_its_answers_here_is_refused_once_half_is_used (void **state)
     world_t *world = up_with_outbox (400);
     (void) state;
 
-    run_some (world, &world_client, 1, 11);
+    world_run_some (world, &world_client, 1, 11);
     world_run (world, 12); /* more than a quarter, and less than half is used */
     assert_null (refusal_of (world, 12));
     world_answer (world, (uint32_t) slot_with (world, 12), 10);
-    run_some (world, &world_other, 13, 8);
+    world_run_some (world, &world_other, 13, 8);
     world_run (world, 21);
     assert_int_equal (refusal_of (world, 21)->reason, DENIM_REASON_OVER_SHARE);
     assert_false (refusal_of (world, 21)->held);
     assert_true (refusal_of (world, 21)->slots + refusal_of (world, 21)->standby > 0);
-    run_some (world, &world_other, 22, 2); /* up to its quarter it may */
+    world_run_some (world, &world_other, 22, 2); /* up to its quarter it may */
     world_run_of (world, &world_other, 24, &(dn_submit_t){0}, 10);
     assert_int_equal (refusal_of (world, 24)->reason, DENIM_REASON_OVER_SHARE);
     settle_some (world, 1, 3);

@@ -27,13 +27,6 @@ call_start_failed (world_t *world, const void *arg, dn_effects_t *fx)
 }
 
 static world_t *
-up (void)
-{
-    dn_fleet_config_t config = world_config ();
-    return world_up (&config);
-}
-
-static world_t *
 new_preloaded (void)
 {
     dn_fleet_config_t config = world_config ();
@@ -158,7 +151,7 @@ process_that_cannot_be_configured_is_not_tried_again (void **state)
 static void
 dead_slot_is_replaced_at_once_and_a_barren_row_of_them_waits (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (int i = 0; i < DN_BARREN_FREE; i++) {
@@ -187,7 +180,7 @@ dead_slot_is_replaced_at_once_and_a_barren_row_of_them_waits (void **state)
 static void
 slots_that_are_killed_at_a_deadline_are_replaced_at_once (void **state)
 {
-    world_t    *world = up ();
+    world_t    *world = world_up_plain ();
     dn_submit_t fields = {.deadline_ms = 60};
     (void) state;
 
@@ -207,7 +200,7 @@ slots_that_are_killed_at_a_deadline_are_replaced_at_once (void **state)
 static void
 backoff_doubles_up_to_its_limit (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     uint32_t barren = 0;
     (void) state;
 
@@ -248,7 +241,7 @@ start_that_never_ends_is_killed (void **state)
 static void
 process_that_cannot_be_made_is_tried_again_later (void **state)
 {
-    world_t       *world = up ();
+    world_t       *world = world_up_plain ();
     const uint32_t slot = 0;
     (void) state;
 
@@ -289,7 +282,7 @@ death_of_the_zygote_takes_the_slots_and_all_come_back (void **state)
 static void
 garbled_slot_is_killed (void **state)
 {
-    world_t       *world = up ();
+    world_t       *world = world_up_plain ();
     const uint32_t slot = 1;
     (void) state;
 

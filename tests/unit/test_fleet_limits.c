@@ -15,13 +15,6 @@
 
 #define SHORT_US 20 /* run time of a task of which many fit into a channel */
 
-static world_t *
-up (void)
-{
-    dn_fleet_config_t config = world_config ();
-    return world_up (&config);
-}
-
 /*  The service is known to have short tasks from here on. */
 static void
 make_measured (world_t *world)
@@ -107,7 +100,7 @@ answer_that_came_before_the_kill_counts (void **state)
 static void
 deadline_before_the_start_and_after_it (void **state)
 {
-    world_t    *world = up ();
+    world_t    *world = world_up_plain ();
     dn_submit_t fields = {.deadline_ms = 60};
     (void) state;
 
@@ -154,7 +147,7 @@ memory_limit_kills_and_says_so (void **state)
 static void
 answer_larger_than_the_manager_takes_is_not_sent (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -171,7 +164,7 @@ answer_larger_than_the_manager_takes_is_not_sent (void **state)
 static void
 cancel_of_a_waiting_task_ends_it_at_once (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 1; seq <= 3; seq++)
@@ -207,7 +200,7 @@ cancel_of_a_task_in_a_channel_takes_it_back (void **state)
 static void
 soft_cancel_interrupts_and_kills_after_the_grace (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -229,7 +222,7 @@ soft_cancel_interrupts_and_kills_after_the_grace (void **state)
 static void
 hard_cancel_kills_at_once (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -245,7 +238,7 @@ hard_cancel_kills_at_once (void **state)
 static void
 cancel_of_what_has_not_started_kills_nothing (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -261,7 +254,7 @@ cancel_of_what_has_not_started_kills_nothing (void **state)
 static void
 forgotten_client_leaves_only_what_runs (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 1; seq <= 4; seq++)

@@ -19,26 +19,12 @@ call_signal (world_t *world, const void *arg, dn_effects_t *fx)
     dn_fleet_signal (world->fleet, world->now_ms, fx);
 }
 
-static void
-call_disconnected (world_t *world, const void *arg, dn_effects_t *fx)
-{
-    (void) arg;
-    dn_fleet_disconnected (world->fleet, world->now_ms, fx);
-}
-
 /*  The socket said that it takes something, and then does not. */
 static void
 call_writable (world_t *world, const void *arg, dn_effects_t *fx)
 {
     (void) arg;
     dn_fleet_writable (world->fleet, world->now_ms, fx);
-}
-
-static world_t *
-up (void)
-{
-    dn_fleet_config_t config = world_config ();
-    return world_up (&config);
 }
 
 static world_t *
@@ -54,7 +40,7 @@ new_preloaded (void)
 static void
 nothing_is_sent_between_hello_and_welcome (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -83,7 +69,7 @@ nothing_is_sent_between_hello_and_welcome (void **state)
 static void
 beat_is_answered_with_what_is_held (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 1; seq <= 3; seq++)
@@ -100,7 +86,7 @@ beat_is_answered_with_what_is_held (void **state)
 static void
 beat_of_another_epoch_is_answered_with_hello (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_beat (world, 2, 1);
@@ -114,7 +100,7 @@ beat_of_another_epoch_is_answered_with_hello (void **state)
 static void
 silent_manager_is_given_up_and_running_tasks_go_on (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_beat (world, 1, 1);
@@ -142,12 +128,12 @@ silent_manager_is_given_up_and_running_tasks_go_on (void **state)
 static void
 cut_off_worker_starts_nothing_from_standby (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 1; seq <= 3; seq++)
         world_run (world, seq);
-    world_call (world, call_disconnected, NULL);
+    world_disconnected (world);
     assert_int_equal (world->fresh, 2);
     world_answer (world, 0, 10);
     assert_int_equal (slot_with (world, 3), -1);
@@ -196,7 +182,7 @@ hello_that_the_socket_does_not_take_is_sent_later (void **state)
 static void
 frozen_host_counts_as_one_beat (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_beat (world, 1, 1);
@@ -212,7 +198,7 @@ frozen_host_counts_as_one_beat (void **state)
 static void
 other_version_ends_the_worker (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_fault (world, DENIM_REASON_MALFORMED);
@@ -226,7 +212,7 @@ other_version_ends_the_worker (void **state)
 static void
 question_gets_an_answer (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_say (world, DN_MSG_ASK);
@@ -248,7 +234,7 @@ end_all (world_t *world)
 static void
 drain_refuses_what_waits_and_lets_end_what_runs (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 1; seq <= 3; seq++)
@@ -282,7 +268,7 @@ drain_refuses_what_waits_and_lets_end_what_runs (void **state)
 static void
 drain_gives_back_what_is_in_a_channel (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint64_t seq = 9000; seq < 9008; seq++) {
@@ -303,7 +289,7 @@ drain_gives_back_what_is_in_a_channel (void **state)
 static void
 drain_that_takes_too_long_loses_what_runs (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -326,7 +312,7 @@ drain_that_takes_too_long_loses_what_runs (void **state)
 static void
 second_signal_waits_for_nothing (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -347,7 +333,7 @@ second_signal_waits_for_nothing (void **state)
 static void
 worker_that_drains_waits_until_its_answers_are_settled (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -373,7 +359,7 @@ worker_that_drains_waits_until_its_answers_are_settled (void **state)
 static void
 worker_that_drains_leaves_unsettled_answers_after_the_time_and_some (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
@@ -394,11 +380,11 @@ worker_that_drains_leaves_unsettled_answers_after_the_time_and_some (void **stat
 static void
 worker_without_a_manager_leaves_after_the_grace (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_run (world, 1);
-    world_call (world, call_disconnected, NULL);
+    world_disconnected (world);
     world_answer (world, 0, 10);
     world_call (world, call_signal, NULL);
     world_pass (world, 500 + DN_LEAVE_MS - 1);

@@ -14,39 +14,13 @@
 
 #include <cmocka.h>
 
-static void
-call_disconnected (world_t *world, const void *arg, dn_effects_t *fx)
-{
-    (void) arg;
-    dn_fleet_disconnected (world->fleet, world->now_ms, fx);
-}
-
 /*  A new socket, greeted and welcomed by that boot of the manager. */
 static void
 reconnect (world_t *world, uint64_t epoch)
 {
-    world_call (world, call_disconnected, NULL);
+    world_disconnected (world);
     world_writable (world);
     world_welcome (world, epoch);
-}
-
-static world_t *
-up (void)
-{
-    dn_fleet_config_t config = world_config ();
-    return world_up (&config);
-}
-
-/*  Tasks of a client that run and are answered, with 10 bytes each. */
-static void
-run_some (world_t *world, const dn_session_t *client, uint64_t first, uint64_t count)
-{
-    dn_submit_t fields = {0};
-    for (uint64_t seq = first; seq < first + count; seq++) {
-        world_run_of (world, client, seq, &fields, 10);
-        assert_true (slot_with (world, seq) >= 0);
-        world_answer (world, (uint32_t) slot_with (world, seq), 10);
-    }
 }
 
 /*  ---- clients that are gone ---- */
@@ -54,7 +28,7 @@ run_some (world_t *world, const dn_session_t *client, uint64_t first, uint64_t c
 static void
 forgotten_client_is_listed_in_hello (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     world_forget (world, &world_client);
@@ -68,7 +42,7 @@ forgotten_client_is_listed_in_hello (void **state)
 static void
 forgotten_clients_are_bounded_in_number (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
     for (uint32_t i = 0; i < DN_FORGOTTEN_MAX + 10; i++) {
@@ -83,11 +57,11 @@ forgotten_clients_are_bounded_in_number (void **state)
 static void
 forget_drops_what_waits_and_what_has_ended_of_that_client_only (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
-    run_some (world, &world_client, 1, 1);
-    run_some (world, &world_other, 2, 1);
+    world_run_some (world, &world_client, 1, 1);
+    world_run_some (world, &world_other, 2, 1);
     for (uint64_t seq = 3; seq <= 6; seq++)
         world_run_of (world, seq % 2 ? &world_client : &world_other, seq, &(dn_submit_t){0}, 10);
     world_forget (world, &world_client); /* 3 runs, 5 stands by */
@@ -104,7 +78,7 @@ forget_drops_what_waits_and_what_has_ended_of_that_client_only (void **state)
 static void
 forget_keeps_what_waits_and_is_to_be_finished (void **state)
 {
-    world_t    *world = up ();
+    world_t    *world = world_up_plain ();
     dn_submit_t finish = {.flags = 2};
     (void) state;
 
@@ -131,10 +105,10 @@ forget_keeps_what_waits_and_is_to_be_finished (void **state)
 static void
 rosters_of_welcome_and_beat_are_listed_in_hello (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     (void) state;
 
-    world_call (world, call_disconnected, NULL);
+    world_disconnected (world);
     world_writable (world);
     assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->rosters, 0);
     world_roster (world, DN_MSG_WELCOME, 5, 1, 0xa0, 2);
@@ -152,12 +126,12 @@ rosters_of_welcome_and_beat_are_listed_in_hello (void **state)
 static void
 rosters_of_the_last_four_epochs_are_remembered (void **state)
 {
-    world_t *world = up ();
+    world_t *world = world_up_plain ();
     bool     told[9] = {false};
     (void) state;
 
     for (uint64_t epoch = 2; epoch <= 7; epoch++) {
-        world_call (world, call_disconnected, NULL);
+        world_disconnected (world);
         world_writable (world);
         world_roster (world, DN_MSG_WELCOME, epoch, 1, (uint8_t) (0xa0 + epoch), 2);
     }
@@ -182,7 +156,7 @@ fullest_hello_is_a_message_that_can_be_sent (void **state)
     for (uint32_t i = 0; i < DN_FORGOTTEN_MAX; i++)
         world_forget (world, &(dn_session_t){{0xd0, (uint8_t) (i >> 8), (uint8_t) i}});
     for (uint64_t epoch = 2; epoch <= 5; epoch++) {
-        world_call (world, call_disconnected, NULL);
+        world_disconnected (world);
         world_writable (world);
         world_roster (world, DN_MSG_WELCOME, epoch, 1, (uint8_t) (0xa0 + epoch), 2100);
         world_forget_notes (world);

@@ -351,17 +351,10 @@ play_beat (play_t *play)
 }
 
 static void
-call_disconnected (world_t *world, const void *arg, dn_effects_t *fx)
-{
-    (void) arg;
-    dn_fleet_disconnected (world->fleet, world->now_ms, fx);
-}
-
-static void
 play_disconnected (play_t *play)
 {
     if (dice (play, 10) == 0)
-        world_call (play->world, call_disconnected, NULL);
+        world_disconnected (play->world);
 }
 
 static void
