@@ -159,6 +159,7 @@ place (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *client, dn_p
     row->handle = task->self;
     row->msg.u.run.session = client->session;
     row->msg.u.run.attempt = submit->attempt;
+    row->msg.u.run.link = worker->link_number;
     row->msg.u.run.submit = in->header;
     if (in->payload_bytes >= DN_KNOWN_BYTES)
         dn_manager_known (self, task, submit->try_no, fx);

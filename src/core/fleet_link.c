@@ -252,6 +252,8 @@ dn_fleet_on_welcome (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_e
 {
     const dn_welcome_t *welcome = &msg->u.welcome;
 
+    if (welcome->link != self->link_number)
+        return; /* to an older HELLO; a BEAT makes us say the newest once more, if it is lost */
     self->epoch = welcome->epoch;
     self->heartbeat_ms = welcome->heartbeat_ms ? welcome->heartbeat_ms : DN_HEARTBEAT_MS;
     self->standby_ms = welcome->standby_ms ? welcome->standby_ms : DN_STANDBY_MS;

@@ -396,6 +396,8 @@ dn_fleet_on_run (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effec
     const dn_run_t *run = &msg->u.run;
     dn_msg_t        inner;
 
+    if (run->link != self->link_number)
+        return; /* of a connection that is gone: the HELLO since then did not list it */
     int rc = dn_msg_decode (&inner, M2W, run->submit.ptr, run->submit.len);
     if (rc < 0 || inner.kind != DN_MSG_SUBMIT) {
         dn_effect_t *row = dn_fx_log (fx, DN_FX_WARN, "malformed", NULL);
@@ -459,6 +461,8 @@ dn_fleet_on_settled (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_e
     dn_row_key_t key;
 
     (void) now_ms;
+    if (msg->u.settled.link != self->link_number)
+        return; /* the same key may be another try by now; what is kept will be listed again */
     while (dn_effects_room (fx, DN_ROWS_SPARE) && dn_list_next (&tasks, DN_ROW_KEY, &key)) {
         dn_hold_t *hold = dn_holds_find (self->holds, &key.session, key.seq, key.attempt);
         if (hold)

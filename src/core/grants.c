@@ -217,11 +217,6 @@ dn_manager_tick_grants (dn_manager_t *self, dn_effects_t *fx)
 void
 dn_manager_queue (dn_manager_t *self, dn_waiter_t *waiter, uint64_t ticket)
 {
-    if (ticket && waiter->queued && waiter->ticket > ticket) {
-        waiter->granted++; /* keep the row while it changes its place */
-        dn_waiters_leave (self->waiters, waiter);
-        waiter->granted--;
-    }
     if (!waiter->queued)
         waiter->mark = client_of (self, waiter)->mark;
     dn_waiters_queue (self->waiters, waiter, ticket);
@@ -254,15 +249,29 @@ find_grant (const dn_manager_t *self, const dn_peer_t *client, dn_handle_t numbe
     return grant;
 }
 
+/*  A grant that the client has not answered yet, for this service and priority. */
+static dn_reserve_t *
+open_grant (const dn_manager_t *self, const dn_peer_t *client, uint32_t service, unsigned priority)
+{
+    const dn_waiter_t *waiter = dn_waiters_find (self->waiters, client, service, priority);
+    dn_reserve_t      *grant = NULL;
+    for (uint32_t row = 0; waiter && waiter->granted &&
+                           (grant = dn_waiters_next_grant (self->waiters, &row)) != NULL;)
+        if (grant->waiter == waiter->self)
+            return grant;
+    return NULL;
+}
+
 bool
 dn_manager_take_turn (dn_manager_t *self, const dn_peer_t *client, const dn_submit_t *submit,
                       uint32_t service, dn_turn_taken_t *turn)
 {
-    dn_reserve_t *grant = submit->grant ? find_grant (self, client, submit->grant) : NULL;
+    dn_reserve_t *grant = submit->grant ? find_grant (self, client, submit->grant)
+                                        : open_grant (self, client, service, submit->priority);
     dn_waiter_t  *waiter = grant ? dn_waiters_get (self->waiters, grant->waiter) : NULL;
     if (!waiter || waiter->service != service || waiter->priority != submit->priority)
         return false;
-    *turn = (dn_turn_taken_t){grant->worker, grant->ticket, grant->alone};
+    *turn = (dn_turn_taken_t){grant->worker, grant->ticket};
     waiter->held = submit->held;
     if (!grant->alone && submit->held > waiter->granted - 1)
         dn_manager_queue (self, waiter, 0);

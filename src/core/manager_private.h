@@ -141,10 +141,10 @@ void dn_manager_queue (dn_manager_t *self, dn_waiter_t *waiter, uint64_t ticket)
 typedef struct {
     dn_handle_t worker;
     uint64_t    ticket;
-    bool        alone;
 } dn_turn_taken_t;
 
-/*  Does this SUBMIT answer a grant that is still good? Then one place of it is taken up. */
+/*  Does this SUBMIT answer a grant that is still good, or cross one that is on its way to its
+ *  client? Then one place of it is taken up. */
 bool dn_manager_take_turn (dn_manager_t *self, const dn_peer_t *client, const dn_submit_t *submit,
                            uint32_t service, dn_turn_taken_t *turn);
 

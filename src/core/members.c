@@ -323,6 +323,7 @@ welcome (dn_manager_t *self, const dn_peer_t *peer, dn_effects_t *fx)
     dn_welcome_t *msg = &row->msg.u.welcome;
     msg->epoch = self->config.epoch;
     msg->term = peer->role == DN_ROLE_CLIENT ? peer->u.client.term : 0;
+    msg->link = peer->link_number;
     msg->heartbeat_ms = self->config.heartbeat_ms;
     msg->liveness = self->config.liveness;
     msg->payload_max = self->config.payload_max;

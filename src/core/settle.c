@@ -157,6 +157,7 @@ dn_manager_release_now (dn_manager_t *self, const dn_peer_t *worker, dn_effects_
                 break; /* no scratch left: the worker will list them again */
         dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_SETTLED);
         row->to = worker->link;
+        row->msg.u.settled.link = worker->link_number;
         row->msg.u.settled.tasks = dn_fx_list (fx, &rows);
     }
     batch->count = 0;

@@ -155,11 +155,22 @@ note_left (dn_waiters_t *self, uint32_t service)
     queue->at = AT_NONE;
 }
 
+static void
+leave_ring (dn_waiters_t *self, dn_waiter_t *waiter)
+{
+    if (!waiter->queued)
+        return;
+    waiter->queued = false;
+    TAILQ_REMOVE (&self->queue[waiter->service].ring[waiter->priority], waiter, of_ring);
+    note_left (self, waiter->service);
+}
+
 void
 dn_waiters_queue (dn_waiters_t *self, dn_waiter_t *waiter, uint64_t ticket)
 {
-    if (waiter->queued)
+    if (waiter->queued && (!ticket || ticket >= waiter->ticket))
         return;
+    leave_ring (self, waiter);
     struct dn_ring *ring = &self->queue[waiter->service].ring[waiter->priority];
     waiter->ticket = ticket ? ticket : dn_waiters_ticket (self);
     waiter->queued = true;
@@ -189,11 +200,7 @@ remove_waiter (dn_waiters_t *self, dn_waiter_t *waiter)
 bool
 dn_waiters_leave (dn_waiters_t *self, dn_waiter_t *waiter)
 {
-    if (waiter->queued) {
-        waiter->queued = false;
-        TAILQ_REMOVE (&self->queue[waiter->service].ring[waiter->priority], waiter, of_ring);
-        note_left (self, waiter->service);
-    }
+    leave_ring (self, waiter);
     if (waiter->granted)
         return false;
     remove_waiter (self, waiter);

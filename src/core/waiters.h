@@ -42,7 +42,6 @@ typedef struct dn_reserve {
     uint64_t    ticket; /* that the waiter had */
     int64_t     expires_ms;
     bool        alone; /* nobody else waited */
-    bool        told;  /* the GRANT was sent */
 } dn_reserve_t;
 
 typedef struct dn_waiters dn_waiters_t;
@@ -62,8 +61,8 @@ dn_waiter_t *dn_waiters_find (const dn_waiters_t *self, const dn_peer_t *client,
 dn_waiter_t *dn_waiters_take (dn_waiters_t *self, dn_peer_t *client, uint32_t service,
                               unsigned priority);
 
-/*  Put it into its ring, at the place of that ticket; 0: at the tail, with a new one. It is in its
- *  ring already: it stays where it is. */
+/*  Put it into its ring, at the place of that ticket; 0: at the tail, with a new one. One that is
+ *  in its ring already only moves forward. */
 void dn_waiters_queue (dn_waiters_t *self, dn_waiter_t *waiter, uint64_t ticket);
 
 /*  Take it out of its ring; the row stays while places are reserved for it, and is gone otherwise:

@@ -31,6 +31,7 @@ typedef struct {
     bool                full;                   /* the socket takes nothing */
     bool                barren;                 /* no process can be made */
     bool                open;                   /* there is a socket */
+    uint32_t            link;                   /* number of the last HELLO */
     bool                exited;                 /* EXIT was said */
     const fuzz_frame_t *in_hand;                /* NULL: none */
     process_t           process[SLOTS_MAX + 1]; /* the last one is the zygote */
@@ -67,9 +68,11 @@ static void end (world_t *world);
 static void
 perform_send (world_t *world, const dn_effect_t *row)
 {
-    if (row->kind == DN_FX_SEND)
+    if (row->kind == DN_FX_SEND) {
         fuzz_sendable (&row->msg, W2M);
-    else if (row->kind == DN_FX_RELAY)
+        if (row->msg.kind == DN_MSG_WORKER_HELLO)
+            world->link = row->msg.u.worker_hello.link;
+    } else if (row->kind == DN_FX_RELAY)
         dn_check (world->in_hand && (dn_kind_directions (world->in_hand->msg.kind) & W2M));
     else
         dn_check (*kept_under (world, row->handle));
@@ -178,6 +181,13 @@ on_manager (world_t *world, fuzz_t *in)
     uint64_t     payload_bytes = fuzz_number (in) * 16;
 
     fuzz_frame (in, M2W, &frame);
+    bool ours = fuzz_number (in) % 8 != 0; /* mostly of the newest link: others are dropped */
+    if (ours && frame.msg.kind == DN_MSG_RUN)
+        frame.msg.u.run.link = world->link;
+    if (ours && frame.msg.kind == DN_MSG_WELCOME)
+        frame.msg.u.welcome.link = world->link;
+    if (ours && frame.msg.kind == DN_MSG_SETTLED)
+        frame.msg.u.settled.link = world->link;
     if (frame.error == 0 && world->open) {
         world->in_hand = &frame;
         dn_effects_t *fx = begin (world);

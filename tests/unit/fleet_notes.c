@@ -66,7 +66,7 @@ note_msg (world_t *self, note_t *note, const dn_msg_t *msg)
     if (msg->kind == DN_MSG_WORKER_HELLO) {
         note->slots = msg->u.worker_hello.slots;
         note->standby = msg->u.worker_hello.standby;
-        note->link = msg->u.worker_hello.link;
+        note->link = self->link = msg->u.worker_hello.link;
         note->rows = note_rows (self, note, msg->u.worker_hello.inventory);
         note->rosters = note_rosters (note, msg->u.worker_hello.rosters);
         note->forgotten = msg->u.worker_hello.forgotten.count;

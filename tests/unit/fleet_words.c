@@ -21,6 +21,7 @@ world_welcome (world_t *self, uint64_t epoch)
 {
     dn_msg_t msg = {.kind = DN_MSG_WELCOME};
     msg.u.welcome.epoch = epoch;
+    msg.u.welcome.link = self->link;
     msg.u.welcome.heartbeat_ms = 1000;
     msg.u.welcome.liveness = 3;
     msg.u.welcome.payload_max = 1000000;
@@ -94,6 +95,7 @@ world_settle_all (world_t *self, const uint64_t *seq, uint32_t count)
         dn_row_key_t key = {client_of (self, seq[i]), seq[i], 1};
         dn_check (dn_rows_put (&rows, DN_ROW_KEY, &key) == 0);
     }
+    msg.u.settled.link = self->link;
     msg.u.settled.tasks = dn_rows_list (&rows);
     world_feed (self, &msg, 0);
 }
@@ -130,6 +132,7 @@ world_roster (world_t *self, dn_kind_t kind, uint64_t epoch, uint32_t version, u
         msg.u.beat.roster = roster;
     } else {
         msg.u.welcome.epoch = epoch;
+        msg.u.welcome.link = self->link;
         msg.u.welcome.roster_version = version;
         msg.u.welcome.roster = roster;
     }
@@ -153,6 +156,7 @@ world_run_of (world_t *self, const dn_session_t *client, uint64_t seq, const dn_
     dn_check (n > 0 && seq < WORLD_SEQS);
     msg.u.run.session = self->client[seq] = *client;
     msg.u.run.attempt = 1;
+    msg.u.run.link = self->link;
     msg.u.run.submit = (dn_str_t){(const char *) bytes, (uint16_t) n};
     world_feed (self, &msg, payload_bytes);
 }

@@ -72,6 +72,7 @@ typedef struct {
     int64_t         now_ms;
     bool            full;  /* the socket takes nothing */
     uint32_t        fresh; /* sockets so far */
+    uint32_t        link;  /* number of the last HELLO */
     uint64_t        beats;
     const dn_msg_t *in_hand;         /* of the message that is being fed */
     uint64_t     kept[DN_HOLDS_MAX]; /* seq + 1 of what is kept, by row of the handle; 0: nothing */

@@ -188,7 +188,8 @@ run_without_a_submit_is_logged_and_dropped (void **state)
     world_t *world = world_up_plain ();
     (void) state;
 
-    world_say (world, DN_MSG_RUN);
+    dn_msg_t run = {.kind = DN_MSG_RUN, .u.run.link = world->link};
+    world_feed (world, &run, 0);
     assert_true (logged (world, "malformed"));
     assert_int_equal (kept_count (world), 0);
     world_free (world);

@@ -503,10 +503,37 @@ client_that_leaves_its_answers_here_is_refused_once_half_is_used (void **state)
     world_free (world);
 }
 
+/*  A connection that broke may still hand out what it had read, after the HELLO over the next. */
+static void
+run_and_settled_of_an_older_link_are_dropped (void **state)
+{
+    world_t *world = world_up_plain ();
+    (void) state;
+
+    world_run_some (world, &world_client, 1, 1);
+    uint32_t old = world->link;
+    world_disconnected (world);
+    world_writable (world);
+    world_welcome (world, 1);
+    uint32_t now = world->link;
+    assert_true (now > old);
+    world->link = old;
+    world_run (world, 2);
+    world_settle (world, 1);
+    assert_int_equal (kept_count (world), 1); /* the answer of the first */
+    world->link = now;
+    world_run (world, 2);
+    world_settle (world, 1);
+    assert_int_equal (kept_count (world), 1); /* the arguments of the second */
+    assert_true (slot_with (world, 2) >= 0);
+    world_free (world);
+}
+
 int
 main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (run_and_settled_of_an_older_link_are_dropped),
         cmocka_unit_test (answer_that_the_socket_does_not_take_is_kept_and_sent_later),
         cmocka_unit_test (full_outbox_takes_no_task),
         cmocka_unit_test (settled_and_forgotten_answers_are_let_go),

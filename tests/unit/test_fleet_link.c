@@ -84,6 +84,26 @@ beat_is_answered_with_what_is_held (void **state)
 }
 
 static void
+welcome_to_an_older_hello_is_none (void **state)
+{
+    world_t *world = world_up_plain ();
+    (void) state;
+
+    uint32_t old = world->link;
+    world_beat (world, 2, 1); /* answered with HELLO */
+    uint32_t now = world->link;
+    world->link = old;
+    world_welcome (world, 2);
+    world->link = now;
+    world_run (world, 1);
+    assert_int_equal (kept_count (world), 0);
+    world_welcome (world, 2);
+    world_run (world, 1);
+    assert_int_equal (kept_count (world), 1);
+    world_free (world);
+}
+
+static void
 beat_of_another_epoch_is_answered_with_hello (void **state)
 {
     world_t *world = world_up_plain ();
@@ -439,6 +459,7 @@ main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (nothing_is_sent_between_hello_and_welcome),
         cmocka_unit_test (beat_is_answered_with_what_is_held),
+        cmocka_unit_test (welcome_to_an_older_hello_is_none),
         cmocka_unit_test (beat_of_another_epoch_is_answered_with_hello),
         cmocka_unit_test (silent_manager_is_given_up_and_running_tasks_go_on),
         cmocka_unit_test (cut_off_worker_starts_nothing_from_standby),
