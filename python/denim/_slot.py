@@ -49,8 +49,8 @@ channel: Channel | None = None  # of this process, when it is a slot
 
 
 class SoftCancel(BaseException):
-    """Raised inside a task whose caller has cancelled it. No `Exception`, as SoftTimeLimit is none.
-    """
+    """Raised inside a task whose caller has cancelled it, or whose deadline has passed. No
+    `Exception`, as SoftTimeLimit is none."""
 
 
 # --- start hooks ---------------------------------------------------------------------------------

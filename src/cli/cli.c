@@ -36,7 +36,9 @@ const dn_verb_t dn_verbs[] = {
      "  --timeout S        Give up after S seconds (5).\n", dn_cli_ping},
     {"status", "[--json] [--timeout S]", "Show workers, services and counters.",
      "  --json             As one JSON object, for programs.\n"
-     "  --timeout S        Give up after S seconds (5).\n",
+     "  --timeout S        Give up after S seconds (5).\n"
+     "\n"
+     "If no manager answers: the workers of this host, as they say themselves.\n",
      dn_cli_status},
     {"plan", "[OPTION]...", "Say how many slots a load needs, and what is left.",
      "The load is what the manager sees now:\n"

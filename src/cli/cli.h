@@ -2,7 +2,8 @@
  *
  *  Each verb is one file and one function, that reads its own options and returns an exit code.
  *  Output is on stdout and for programs as much as for people; everything else is one line on
- *  stderr. Must never know: sockets and the wire; it is a user of denim.h like any other.
+ *  stderr. Must never know: sockets and the wire; it is a user of denim.h like any other. (What the
+ *  workers of this host say comes from io/health.h, which has their sockets.)
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */

@@ -1,14 +1,20 @@
 /*  status.c - `denim status`: workers, services and counters at a glance
  *
+ *  When no manager answers the workers of this host are asked themselves.
+ *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
 #include "cli/cli.h"
+
+#include "io/health.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
-#define TIMEOUT_MS 5000
+#define TIMEOUT_MS  5000
+#define LENGTH_ROOM 64 /* bytes of a length of time as text */
+#define NAMES_ROOM  256
 
 /*  ---- fields ---- */
 
@@ -26,18 +32,19 @@ text (const json_t *object, const char *key)
 }
 
 /*  A length of time with two units at most: 45 s, 3 min 20 s, 2 d 4 h. */
-static void
-print_uptime (long long ms)
+static const char *
+show_length (char length[LENGTH_ROOM], long long ms)
 {
     long long s = ms / 1000;
     if (s < 60)
-        printf ("%lld s", s);
+        snprintf (length, LENGTH_ROOM, "%lld s", s);
     else if (s < 3600)
-        printf ("%lld min %lld s", s / 60, s % 60);
+        snprintf (length, LENGTH_ROOM, "%lld min %lld s", s / 60, s % 60);
     else if (s < 86400)
-        printf ("%lld h %lld min", s / 3600, s / 60 % 60);
+        snprintf (length, LENGTH_ROOM, "%lld h %lld min", s / 3600, s / 60 % 60);
     else
-        printf ("%lld d %lld h", s / 86400, s / 3600 % 24);
+        snprintf (length, LENGTH_ROOM, "%lld d %lld h", s / 86400, s / 3600 % 24);
+    return length;
 }
 
 /*  ---- parts ---- */
@@ -45,9 +52,10 @@ print_uptime (long long ms)
 static void
 print_head (const json_t *status, const char *address)
 {
-    printf ("denimd %s at %s, up ", text (status, "version"), address);
-    print_uptime (number (status, "uptime_ms"));
-    puts (json_is_true (json_object_get (status, "draining")) ? ", draining" : "");
+    char length[LENGTH_ROOM];
+    printf ("denimd %s at %s, up %s%s\n", text (status, "version"), address,
+            show_length (length, number (status, "uptime_ms")),
+            json_is_true (json_object_get (status, "draining")) ? ", draining" : "");
     printf ("slots %lld, busy %lld; clients %lld, tasks %lld, waiting %lld\n",
             number (status, "slots"), number (status, "busy"), number (status, "clients"),
             number (status, "tasks"), number (status, "waiting"));
@@ -75,7 +83,7 @@ static void
 print_workers (const json_t *workers)
 {
     dn_table_t    table;
-    char          names[256];
+    char          names[NAMES_ROOM];
     size_t        i;
     const json_t *worker;
 
@@ -143,6 +151,81 @@ print_counters (json_t *counters)
     putchar ('\n');
 }
 
+/*  ---- the workers of this host ---- */
+
+static const char *
+host_state (const json_t *worker, char *state, size_t state_bytes)
+{
+    const json_t *alone_ms = json_object_get (worker, "unreachable_ms");
+    const char *draining = json_is_true (json_object_get (worker, "draining")) ? ", draining" : "";
+    char        length[LENGTH_ROOM];
+
+    if (json_object_get (worker, "error"))
+        snprintf (state, state_bytes, "%s", text (worker, "error"));
+    else if (json_is_integer (alone_ms))
+        snprintf (state, state_bytes, "unreachable %s%s",
+                  show_length (length, json_integer_value (alone_ms)), draining);
+    else
+        snprintf (state, state_bytes, "%s%s",
+                  json_is_true (json_object_get (worker, "connected")) ? "connected" : "starting",
+                  draining);
+    return state;
+}
+
+/*  A worker that says nothing has no numbers. */
+static void
+put_number (dn_table_t *table, const json_t *worker, const char *key)
+{
+    if (json_object_get (worker, key))
+        dn_table_put (table, "%lld", number (worker, key));
+    else
+        dn_table_put (table, "-");
+}
+
+static void
+print_host_workers (const json_t *workers)
+{
+    dn_table_t    table;
+    char          cell[NAMES_ROOM];
+    size_t        i;
+    const json_t *worker;
+
+    if (json_array_size (workers) == 0)
+        return;
+    puts ("workers on this host:\n");
+    dn_table_init (&table,
+                   "WORKER >PID STATE >SLOTS >BUSY >STANDBY >ANSWERS >BYTES MANAGER SERVICES");
+    json_array_foreach (workers, i, worker)
+    {
+        dn_table_put (&table, "%s", text (worker, "name"));
+        put_number (&table, worker, "pid");
+        dn_table_put (&table, "%s", host_state (worker, cell, sizeof cell));
+        put_number (&table, worker, "slots");
+        put_number (&table, worker, "busy");
+        put_number (&table, worker, "standby");
+        put_number (&table, worker, "answers");
+        put_number (&table, worker, "answer_bytes");
+        dn_table_put (&table, "%s", text (worker, "manager"));
+        dn_table_put (&table, "%s", join_services (worker, cell, sizeof cell));
+    }
+    dn_table_print (&table);
+}
+
+static void
+show_host (bool as_json)
+{
+    json_t *workers = dn_health_ask_all ();
+
+    if (as_json) {
+        json_t *root = json_pack ("{s:O?}", "host_workers", workers);
+        json_dumpf (root, stdout, JSON_INDENT (2));
+        putchar ('\n');
+        json_decref (root);
+    } else
+        print_host_workers (workers);
+    json_decref (workers);
+}
+
 /*  ---- the verb ---- */
 
 static int
@@ -150,8 +233,10 @@ show (denim_client_t *client, int64_t timeout_ms, bool as_json)
 {
     int     code;
     json_t *status = dn_cli_get_status (client, timeout_ms, &code);
-    if (!status)
+    if (!status) {
+        show_host (as_json);
         return code;
+    }
     if (as_json) {
         json_dumpf (status, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6));
         putchar ('\n');

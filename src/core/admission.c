@@ -7,8 +7,19 @@
 
 #include "base/check.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #define SUBMIT_BYTES_MAX                                                                           \
     600 /* of its header: a newer version may append to it, RUN has this room */
+
+/*  Milliseconds in which so many places come free; 0: run times are not known. */
+static double
+places_ms (const dn_manager_t *self, uint32_t service, double places)
+{
+    double mean_us = service == DN_SERVICE_NONE ? 0 : dn_services_mean_us (self->services, service);
+    return mean_us * places / (self->slots ? self->slots : 1) / 1000;
+}
 
 /*  Milliseconds after which another try is worth it: the time in which as many places come free as
  *  clients wait and this one holds tasks. */
@@ -16,12 +27,10 @@ static uint32_t
 retry_after_ms (const dn_manager_t *self, uint32_t service, uint32_t held)
 {
     uint32_t retry_max_ms = self->config.retry_max_ms;
-    double mean_us = service == DN_SERVICE_NONE ? 0 : dn_services_mean_us (self->services, service);
-    if (mean_us <= 0)
+    double   places = (double) dn_waiters_of (self->waiters, service) + held + 1;
+    double   after_ms = places_ms (self, service, places);
+    if (after_ms <= 0)
         return DN_RETRY_UNKNOWN_MS < retry_max_ms ? DN_RETRY_UNKNOWN_MS : retry_max_ms;
-    double slots = self->slots ? self->slots : 1;
-    double before = (double) dn_waiters_of (self->waiters, service) + held + 1;
-    double after_ms = mean_us * before / slots / 1000;
     if (after_ms < 1)
         return 1;
     return after_ms < retry_max_ms ? (uint32_t) after_ms : retry_max_ms;
@@ -43,6 +52,12 @@ reject (dn_manager_t *self, dn_link_t link, const dn_submit_t *submit, denim_rea
     msg->retry_after_ms = retry_ms;
     if (reason == DENIM_REASON_NO_SERVICE) {
         dn_services_nearest (self->services, submit->service, self->text, sizeof self->text);
+        msg->text = dn_str (self->text);
+    } else if (reason == DENIM_REASON_EXPIRED) {
+        snprintf (self->text, sizeof self->text,
+                  "it would miss its deadline: it has %" PRIu32 " ms left, and no slot for about "
+                  "%" PRIu32,
+                  submit->deadline_ms, retry_ms);
         msg->text = dn_str (self->text);
     }
 }
@@ -73,7 +88,6 @@ dn_peer_t *
 dn_manager_choose (const dn_manager_t *self, uint32_t service, const dn_peer_t *client,
                    denim_reason_t *reason)
 {
-    double         mean_us = dn_services_mean_us (self->services, service);
     bool           rivals = client && dn_waiters_count (self->waiters) > 0;
     dn_peer_t     *best = NULL;
     dn_candidate_t best_place = {0};
@@ -85,7 +99,7 @@ dn_manager_choose (const dn_manager_t *self, uint32_t service, const dn_peer_t *
         const dn_worker_part_t *part = &worker->u.worker;
         dn_candidate_t          place = {part->slots, part->standby, part->placed + part->reserved};
         somebody = somebody || dn_manager_ready (self, worker);
-        if (!dn_manager_room (self, worker, mean_us) ||
+        if (!dn_manager_room (self, worker, service) ||
             (best && !dn_place_better (&place, &best_place)) ||
             (rivals && dn_manager_contended (self, client, worker)))
             continue;
@@ -191,6 +205,43 @@ granted_place (const dn_manager_t *self, const dn_peer_t *client, const dn_turn_
     return dn_manager_choose (self, service, client, reason);
 }
 
+/*  Would a task that has no place now begin after its deadline? At best: those who are served after
+ *  it do not count, nor what its client holds beside it, nor the time that it runs. *turn_ms: until
+ *  it has a place. */
+static bool
+is_doomed (const dn_manager_t *self, const dn_peer_t *client, const dn_submit_t *submit,
+           uint32_t service, uint32_t *turn_ms)
+{
+    denim_reason_t reason;
+    if (!submit->deadline_ms || !self->slots)
+        return false;
+    if (dn_manager_choose (self, service, NULL, &reason))
+        return false; /* places are free, and others are before it */
+    double places = dn_manager_before (self, client, service, submit->priority) + 1;
+    double after_ms = places_ms (self, service, places);
+    *turn_ms = after_ms < UINT32_MAX ? (uint32_t) after_ms : UINT32_MAX;
+    return *turn_ms > submit->deadline_ms;
+}
+
+/*  A task that is doomed has no use for a turn, but those have that its client holds beside it. One
+ *  that comes with a grant, and so with its ticket, is next anyway. */
+static void
+refuse (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *client, uint32_t service,
+        denim_reason_t reason, uint64_t ticket, dn_effects_t *fx)
+{
+    const dn_submit_t *submit = &in->msg->u.submit;
+    uint32_t           retry_ms = retry_after_ms (self, service, submit->held), turn_ms = 0;
+    bool               doomed = reason == DENIM_REASON_BUSY && !ticket &&
+                  is_doomed (self, client, submit, service, &turn_ms);
+    if (doomed)
+        reject (self, in->link, submit, DENIM_REASON_EXPIRED, turn_ms, fx);
+    else
+        reject (self, in->link, submit, reason, retry_ms, fx);
+    uint32_t waiting = submit->held + !doomed;
+    if (waiting && is_waited_for (reason))
+        dn_manager_wait (self, client, service, submit->priority, waiting, ticket);
+}
+
 void
 dn_manager_on_submit (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *from,
                       dn_effects_t *fx)
@@ -218,7 +269,5 @@ dn_manager_on_submit (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
         place (self, in, from, worker, service, ticket, fx);
         return;
     }
-    reject (self, in->link, submit, reason, retry_after_ms (self, service, submit->held), fx);
-    if (is_waited_for (reason))
-        dn_manager_wait (self, from, service, submit->priority, submit->held + 1, ticket);
+    refuse (self, in, from, service, reason, ticket, fx);
 }

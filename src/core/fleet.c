@@ -153,6 +153,24 @@ dn_fleet_service (const dn_fleet_t *self, uint32_t row)
                                                     : NULL;
 }
 
+void
+dn_fleet_health (const dn_fleet_t *self, int64_t now_ms, dn_fleet_health_t *health)
+{
+    bool alone = self->alone_ms != DN_NEVER;
+
+    *health = (dn_fleet_health_t){
+        .connected = self->link != DN_LINK_CLOSED && !alone,
+        .draining = self->stay != DN_STAY_WORKING,
+        .alone_ms = alone ? now_ms - self->alone_ms : -1,
+        .slots = self->config.slots,
+        .answers = dn_holds_ended (self->holds),
+        .answer_bytes = dn_holds_answer_bytes (self->holds),
+    };
+    for (uint32_t i = 0; i < self->config.slots; i++)
+        health->busy += dn_slots_get (self->slots, i)->count > 0;
+    health->standby = dn_holds_all (self->holds) - health->answers - health->busy;
+}
+
 const char *
 dn_fleet_text (dn_effects_t *fx, const char *format, ...)
 {

@@ -25,20 +25,21 @@
 #define DN_CHANNEL_TASKS   64   /* in a slot's channel: the next one stands by */
 #define DN_CHANNEL_WORK_US 1000 /* measured work there, likewise */
 #define DN_CHANNEL_NUMBER_MAX                                                                      \
-    0x7fffff00                 /* tasks of one process: it is replaced; signals carry 31 bits */
-#define DN_TAKE_BACK_MS   3    /* run of a task after which those behind it are taken back */
-#define DN_PLACES_MAX     6000 /* slots and standby together: more standby is not announced */
-#define DN_FORGOTTEN_MAX  1000 /* clients that it was told to forget; the oldest goes */
-#define DN_BARREN_MS      1000 /* a process that ended sooner, with nothing answered, was barren */
-#define DN_BARREN_FREE    3    /* barren ones in a row that are replaced at once */
-#define DN_BACKOFF_MS     100  /* wait after that, doubled each time … */
-#define DN_BACKOFF_MAX_MS 5000 /* … up to this */
-#define DN_START_TRIES    3    /* of the very first process, then the worker gives up */
-#define DN_START_MAX_MS   600000 /* from start to READY, then it is killed */
-#define DN_OFFER_MS       100    /* between two OFFERs; what changes in between waits */
-#define DN_HEARTBEAT_MS   1000   /* until WELCOME says otherwise */
-#define DN_STANDBY_MS     100    /* likewise */
-#define DN_LEAVE_MS       1000   /* for processes that were asked to end, then they are killed */
+    0x7fffff00                     /* tasks of one process: it is replaced; signals carry 31 bits */
+#define DN_TAKE_BACK_MS     3      /* run of a task after which those behind it are taken back */
+#define DN_PLACES_MAX       6000   /* slots and standby together: more standby is not announced */
+#define DN_FORGOTTEN_MAX    1000   /* clients that it was told to forget; the oldest goes */
+#define DN_BARREN_MS        1000   /* a process that ended sooner, with no answer, was barren */
+#define DN_BARREN_FREE      3      /* barren ones in a row that are replaced at once */
+#define DN_BACKOFF_MS       100    /* wait after that, doubled each time … */
+#define DN_BACKOFF_MAX_MS   5000   /* … up to this */
+#define DN_START_TRIES      3      /* of the very first process, then the worker gives up */
+#define DN_START_MAX_MS     600000 /* from start to READY, then it is killed */
+#define DN_OFFER_MS         100    /* between two OFFERs; what changes in between waits */
+#define DN_HEARTBEAT_MS     1000   /* until WELCOME says otherwise */
+#define DN_STANDBY_MS       100    /* likewise */
+#define DN_EXPIRED_GRACE_MS 100    /* from the interrupt at a deadline to the kill */
+#define DN_LEAVE_MS         1000   /* for processes that were asked to end, then they are killed */
 
 typedef struct {
     char         name[64]; /* of the worker, for people */
@@ -66,6 +67,18 @@ typedef struct {
     uint32_t started; /* number of the task of its channel that was started last */
     bool     oom;     /* the system killed it because memory was short */
 } dn_slot_exit_t;
+
+/*  How the worker is, for whoever asks on its host. */
+typedef struct {
+    bool     connected;    /* a manager has taken it in, and is not known to be gone */
+    bool     draining;     /* it takes no task any more */
+    int64_t  alone_ms;     /* so long no manager has answered; -1: one does, or none was asked */
+    uint32_t slots;        /* as configured, */
+    uint32_t busy;         /* and those of them that have a task */
+    uint32_t standby;      /* tasks that have not ended, beyond one for each of those */
+    uint32_t answers;      /* that are kept until their clients have acknowledged them, */
+    uint64_t answer_bytes; /* and their bytes */
+} dn_fleet_health_t;
 
 typedef struct dn_fleet dn_fleet_t;
 
@@ -133,6 +146,9 @@ const dn_hold_t *dn_fleet_task_in (const dn_fleet_t *self, uint32_t slot);
 
 /*  What it offers: the name of service `row`, NULL past the last. Borrowed. */
 const char *dn_fleet_service (const dn_fleet_t *self, uint32_t row);
+
+/*  How it is now. */
+void dn_fleet_health (const dn_fleet_t *self, int64_t now_ms, dn_fleet_health_t *health);
 
 /*  Assert what must hold between calls. */
 void dn_fleet_check (const dn_fleet_t *self);

@@ -193,6 +193,10 @@ bool dn_fleet_wants_rest (const dn_fleet_t *self, const dn_slot_t *slot, uint32_
  *  one that runs is done then. */
 void dn_fleet_take_back (dn_slot_t *slot, uint32_t number, dn_effects_t *fx);
 
+/*  The deadline of a task in a channel has passed: it is interrupted, and killed when it has not
+ *  ended DN_EXPIRED_GRACE_MS later. */
+void dn_fleet_expire_running (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_effects_t *fx);
+
 /*  The slot is to be killed for the task that runs in it (once it is known which that is), and the
  *  task ends so. */
 void dn_fleet_doom (dn_fleet_t *self, dn_hold_t *hold, denim_outcome_t outcome,

@@ -222,7 +222,8 @@ see_to_running (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t 
     if (running->doom.outcome)
         dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_KILL, fx);
     else if (running->cancel && running->kill_ms == DN_NEVER) {
-        running->kill_ms = now_ms + self->config.grace_ms;
+        bool short_grace = running->expired && self->config.grace_ms > DN_EXPIRED_GRACE_MS;
+        running->kill_ms = now_ms + (short_grace ? DN_EXPIRED_GRACE_MS : self->config.grace_ms);
         dn_fleet_alarm (self, running->kill_ms);
         tell_task (self, now_ms, slot, running, true, fx);
     }
@@ -251,6 +252,23 @@ dn_fleet_taken_back (dn_fleet_t *self, int64_t now_ms, uint32_t number, uint32_t
 
 /*  ---- limits ---- */
 
+/*  Its caller has given it up: it is told so like a cancel, and killed if it does not obey soon. A
+ *  kill at once would cost a slot for each call that is late, just when there are too many. */
+void
+dn_fleet_expire_running (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_effects_t *fx)
+{
+    int64_t kill_ms = now_ms + DN_EXPIRED_GRACE_MS;
+
+    hold->expired = true;
+    if (hold->kill_ms == DN_NEVER) { /* else it was told already */
+        hold->cancel = hold->cancel ? hold->cancel : 1;
+        dn_fleet_take_back (dn_slots_get (self->slots, hold->slot), hold->slot, fx);
+    } else if (hold->kill_ms > kill_ms) {
+        hold->kill_ms = kill_ms;
+        dn_fleet_alarm (self, kill_ms);
+    }
+}
+
 /*  The soft limit is told to the first task of a channel, the hard one ends it. Both count from
  *  when it came to be the first. */
 static void
@@ -268,7 +286,8 @@ watch_head (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
     if (head->hard_limit_ms && ran_ms >= head->hard_limit_ms)
         dn_fleet_doom (self, head, DENIM_TIME_LIMIT, DENIM_REASON_NONE, fx);
     if (head->kill_ms <= now_ms)
-        dn_fleet_doom (self, head, DENIM_CANCELLED, DENIM_REASON_NONE, fx);
+        dn_fleet_doom (self, head, head->expired ? DENIM_DEADLINE : DENIM_CANCELLED,
+                       DENIM_REASON_NONE, fx);
 }
 
 static void

@@ -312,7 +312,7 @@ end_unstarted (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_effects_t *
     if (hold->forgotten && !hold->finish)
         let_go (self, hold, fx);
     else if (hold->cancel || hold->deadline_ms <= now_ms) {
-        end.outcome = hold->cancel ? DENIM_CANCELLED : DENIM_DEADLINE;
+        end.outcome = hold->cancel && !hold->expired ? DENIM_CANCELLED : DENIM_DEADLINE;
         dn_fleet_end (self, hold, &end, fx);
     } else if (self->stay != DN_STAY_WORKING)
         dn_fleet_refuse (self, hold, DENIM_REASON_DRAINING, fx);
@@ -552,7 +552,7 @@ pass_deadline (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_effects_t *
     if (hold->state == DN_HOLD_STANDBY)
         end_unstarted (self, now_ms, hold, fx);
     else if (hold->state == DN_HOLD_CHANNEL)
-        dn_fleet_doom (self, hold, DENIM_DEADLINE, DENIM_REASON_NONE, fx);
+        dn_fleet_expire_running (self, now_ms, hold, fx);
 }
 
 static void
@@ -567,7 +567,7 @@ pass_deadlines (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
     }
     self->deadline_ms = DN_NEVER;
     while ((hold = dn_holds_next (self->holds, &at))) {
-        if (dn_hold_ended (hold) || hold->doom.outcome)
+        if (dn_hold_ended (hold) || hold->doom.outcome || hold->expired)
             continue;
         if (hold->deadline_ms > now_ms || !dn_effects_room (fx, DN_ROWS_SPARE))
             dn_fleet_alarm_deadline (self, hold->deadline_ms);

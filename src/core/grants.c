@@ -16,6 +16,7 @@
 #define ROUND_MAX    128 /* grants made in one go */
 #define LEASE_ROUNDS 4   /* a lease is at least so many round trips of the client */
 #define DEAF_BEATS   2   /* own beats of silence after which a client is passed over */
+#define LOOKED_AT    64  /* rows of a ring from which it is told how many can answer */
 
 /*  ---- who may be granted a place, and where ---- */
 
@@ -46,13 +47,15 @@ first_heard (const dn_manager_t *self, uint32_t service, unsigned priority, dn_h
 }
 
 uint32_t
-dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, double mean_us)
+dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, uint32_t service)
 {
     const dn_worker_part_t *part = &worker->u.worker;
     dn_candidate_t          place = {part->slots, part->standby, part->placed + part->reserved};
     if (!dn_manager_ready (self, worker) || part->refused || !part->named)
         return 0;
-    uint32_t all = part->slots + dn_place_standby (&place, mean_us);
+    uint32_t all = part->slots;
+    if (!dn_services_stuck (self->services, service, part->number))
+        all += dn_place_standby (&place, dn_services_mean_us (self->services, service));
     return all > place.placed ? all - place.placed : 0;
 }
 
@@ -69,6 +72,33 @@ dn_manager_contended (const dn_manager_t *self, const dn_peer_t *client, const d
                 return true;
     }
     return false;
+}
+
+/*  Of a long ring only the first rows are looked at: clients that are dead and not yet gone stand
+ *  there, so it is not taken for longer than it is. */
+static double
+heard_in (const dn_manager_t *self, uint32_t service, unsigned priority)
+{
+    uint32_t           looked = 0, heard = 0;
+    const dn_waiter_t *waiter = dn_waiters_first (self->waiters, service, priority);
+    for (; waiter && looked < LOOKED_AT; waiter = dn_waiters_next (waiter)) {
+        looked++;
+        heard += is_heard (client_of (self, waiter));
+    }
+    return looked ? (double) dn_waiters_in (self->waiters, service, priority) * heard / looked : 0;
+}
+
+double
+dn_manager_before (const dn_manager_t *self, const dn_peer_t *client, uint32_t service,
+                   unsigned priority)
+{
+    const dn_waiter_t *own = dn_waiters_find (self->waiters, client, service, priority);
+    double             before = 0;
+    if (own && own->queued)
+        return 0;
+    for (unsigned i = 0; i <= priority && i < DN_PRIORITIES; i++)
+        before += heard_in (self, service, i);
+    return before;
 }
 
 /*  Is `a` to be served before `b`? */
@@ -109,7 +139,8 @@ choose_waiter (const dn_manager_t *self, dn_peer_t **worker)
 
 /*  ---- granting ---- */
 
-/*  Does nobody else wait? */
+/*  Does nobody else wait, or have a task anywhere? Several clients that each fill what comes free
+ *  of their own would keep the shares that chance gave them, and nobody would be in the ring. */
 static bool
 is_alone (const dn_manager_t *self, const dn_peer_t *client)
 {
@@ -117,7 +148,7 @@ is_alone (const dn_manager_t *self, const dn_peer_t *client)
     uint32_t           own = 0;
     TAILQ_FOREACH (waiter, &client->u.client.waiters, of_client)
     own += waiter->queued;
-    return dn_waiters_count (self->waiters) == own;
+    return dn_waiters_count (self->waiters) == own && self->places == client->u.client.placed;
 }
 
 /*  Places that one waiter gets in its turn: one; all that it wants, when it is the only one. */
@@ -127,8 +158,7 @@ size_of (const dn_manager_t *self, const dn_waiter_t *waiter, const dn_peer_t *w
     uint32_t wanted = waiter->held > waiter->granted ? waiter->held - waiter->granted : 1;
     if (dn_waiters_count (self->waiters) > 1)
         return 1;
-    uint32_t room =
-        dn_manager_room (self, worker, dn_services_mean_us (self->services, waiter->service));
+    uint32_t room = dn_manager_room (self, worker, waiter->service);
     uint32_t count = wanted < room ? wanted : room;
     return count < UINT16_MAX ? count : UINT16_MAX;
 }

@@ -10,6 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MEAN_WEIGHT 16   /* of what is known of run times, against one answer more */
+#define LATE_RUNS   2    /* mean run times, and … */
+#define LATE_MS     20   /* … milliseconds: with less time left a call that has waited is late */
+#define DOOMED_RUNS 1.05 /* mean run times less two deviations, and … */
+#define DOOMED_MS   2    /* … milliseconds: with less time left it would not end in time */
+#define FRESH_PARTS 16   /* who has waited for less than this part of what is left is not late */
+
 TAILQ_HEAD (line_list, dn_line);
 
 struct dn_lines {
@@ -194,6 +201,42 @@ dn_lines_unhold (dn_lines_t *self, dn_call_t *call)
         dn_pace_settle (&line->pace);
     }
 }
+
+/*  ---- run times ---- */
+
+void
+dn_line_ran (dn_line_t *self, uint32_t run_us)
+{
+    double off_us = run_us - self->mean_run_us;
+    if (self->mean_run_us <= 0) {
+        self->mean_run_us = run_us;
+        self->deviation_us = run_us / 2.0;
+        return;
+    }
+    self->mean_run_us += off_us / MEAN_WEIGHT;
+    self->deviation_us += ((off_us < 0 ? -off_us : off_us) - self->deviation_us) / MEAN_WEIGHT;
+}
+
+/*  Milliseconds that a call needs at least: none where run times differ much, as a short one may
+ *  come next. */
+static double
+least_ms (const dn_line_t *self)
+{
+    double us = self->mean_run_us * DOOMED_RUNS - 2 * self->deviation_us;
+    return us > 0 ? us / 1000 + DOOMED_MS : 0;
+}
+
+bool
+dn_line_is_late (const dn_line_t *self, int64_t waited_ms, int64_t left_ms)
+{
+    if (waited_ms * FRESH_PARTS <= left_ms)
+        return false;
+    return (double) left_ms < least_ms (self) ||
+           (waited_ms > left_ms &&
+            (double) left_ms < LATE_RUNS * self->mean_run_us / 1000 + LATE_MS);
+}
+
+/*  ---- order ---- */
 
 dn_call_t *
 dn_line_head_of (const dn_line_t *self, unsigned priority)

@@ -26,12 +26,13 @@ typedef struct dn_line {
     dn_str_t  name_str; /* the same */
     dn_pace_t pace;
     uint32_t  held[DN_PRIORITIES];
-    uint32_t  held_all;    /* their sum */
-    uint32_t  calls;       /* that have not ended: held or on their way */
-    uint8_t   reason;      /* of its last REJECT */
-    double    mean_run_us; /* decaying: each answer weighs 1/16; 0: not known */
-    int64_t   refused_ms;  /* when that came; negative: never */
-    int64_t   unknown_ms;  /* since when it is refused as NO_SERVICE; DN_NEVER: it is not */
+    uint32_t  held_all;     /* their sum */
+    uint32_t  calls;        /* that have not ended: held or on their way */
+    uint8_t   reason;       /* of its last REJECT that is tried again */
+    double    mean_run_us;  /* decaying: each answer weighs 1/16; 0: not known */
+    double    deviation_us; /* from it: the mean of how far, likewise */
+    int64_t   refused_ms;   /* when that came; negative: never */
+    int64_t   unknown_ms;   /* since when it is refused as NO_SERVICE; DN_NEVER: it is not */
     char      unknown_text[DN_LINE_TEXT_ROOM]; /* what the last such REJECT said */
     struct dn_call_list again[DN_PRIORITIES];  /* tried before, rising numbers */
     struct dn_call_list fresh[DN_PRIORITIES];
@@ -58,6 +59,16 @@ dn_line_t *dn_lines_find (const dn_lines_t *self, dn_str_t name);
 /*  Put a call at its place in its line, or take it off. */
 void dn_lines_hold (dn_lines_t *self, dn_call_t *call);
 void dn_lines_unhold (dn_lines_t *self, dn_call_t *call);
+
+/*  A call of it has run for so long and has ended by itself. */
+void dn_line_ran (dn_line_t *self, uint32_t run_us);
+
+/*  Should a held call that has waited so long, and has so much left until its deadline, leave its
+ *  place to others? For one of two reasons: it has waited for longer than it still can, and has
+ *  little time left; or it would be ended at its deadline with its work half done, and many of
+ *  those in a row keep all slots busy and end nothing. Who has hardly waited is not late in any
+ *  case: what is known of run times may be old. */
+bool dn_line_is_late (const dn_line_t *self, int64_t waited_ms, int64_t left_ms);
 
 /*  The call that goes next, of all priorities or of one; NULL when none is held. */
 dn_call_t *dn_line_head (const dn_line_t *self);

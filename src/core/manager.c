@@ -157,7 +157,7 @@ on_progress (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *from, 
         dn_fx_add (fx, DN_FX_RELAY)->to = client->link;
 }
 
-/*  A sign of life and no more: nothing is granted, streamed or asked of workers yet. */
+/*  A sign of life and no more: nothing is streamed or asked of workers yet. */
 static void
 ignore (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *from, dn_effects_t *fx)
 {
@@ -427,6 +427,7 @@ dn_manager_check (const dn_manager_t *self)
     dn_peers_check (self->peers);
     dn_tasks_check (self->tasks);
     dn_waiters_check (self->waiters);
+    dn_services_check (self->services);
     uint32_t   places = 0, of_services = 0, batches = 0;
     dn_peer_t *peer;
     for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));) {
@@ -448,9 +449,11 @@ dn_manager_check (const dn_manager_t *self)
             TAILQ_FOREACH (task, &peer->tasks, of_client)
             {
                 count++;
+                placed += task->state == DN_TASK_PLACED;
                 dn_check (task->client == peer->self && !task->settled);
             }
         dn_check (count == peer->tasks_count);
+        dn_check (peer->role == DN_ROLE_WORKER || placed == peer->u.client.placed);
     }
     dn_check (places == self->places);
     for (uint32_t i = 0; i < dn_services_count (self->services); i++)

@@ -125,8 +125,15 @@ void dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *
 
 dn_manager_handler_fn dn_manager_on_pass;
 
-/*  Places at this worker that are neither taken nor reserved, for a service of that mean. */
-uint32_t dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, double mean_us);
+/*  Places at this worker that are neither taken nor reserved, for a service. None stands by where
+ *  its tasks are stuck: until one has ended there, others would only be sent to be handed back. */
+uint32_t dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, uint32_t service);
+
+/*  Clients that are served before a SUBMIT of this one for which there is no place now: those that
+ *  can answer, by the first ones of long rings. None if it waits in its ring itself, as its turn is
+ *  settled then. */
+double dn_manager_before (const dn_manager_t *self, const dn_peer_t *client, uint32_t service,
+                          unsigned priority);
 
 /*  Could a place at this worker be granted to another client? Then this one must not barge. */
 bool dn_manager_contended (const dn_manager_t *self, const dn_peer_t *client,

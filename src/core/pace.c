@@ -101,8 +101,12 @@ dn_pace_sent (dn_pace_t *self, bool granted, int64_t now_ms)
         self->probe_unsent--;
         self->probe_open++;
     }
-    if (self->turn && granted)
+    if (granted && self->turn)
         self->allowed = self->base = max (self->allowed, self->in_flight);
+    else if (granted && self->probe_unsent && self->allowed < DN_PACE_MAX) { /* beyond the probe */
+        self->allowed++;
+        self->base++;
+    }
     if (granted && self->probe_at_ms != INT64_MAX) /* we are served in turn: no need to knock */
         self->probe_at_ms = now_ms + DN_PACE_WAIT_MAX_MS / 2 + draw (self, DN_PACE_WAIT_MAX_MS);
     return is_probe;
@@ -205,7 +209,10 @@ dn_pace_idle (dn_pace_t *self)
         return;
     self->turn = false;
     stop_probe (self);
-    self->allowed = self->base = max (self->in_flight, 1);
+    self->failed = 0;
+    self->wait_ms = 0;
+    self->allowed = self->base = self->in_flight;
+    start_probe (self, 1);
 }
 
 void

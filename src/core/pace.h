@@ -87,7 +87,9 @@ void dn_pace_refused (dn_pace_t *self, bool known, bool turn, uint32_t retry_aft
 /*  A GRANT said that nobody else waits, and was used. */
 void dn_pace_alone (dn_pace_t *self);
 
-/*  Nothing is held any more: whoever comes next may try. */
+/*  Nothing is held any more, so nothing is waited for: who comes next is a probe, and what was
+ *  learned of refusals is void. Else a client that was refused once would go on holding calls back
+ *  by itself, without a ticket, while places are free. */
 void dn_pace_idle (dn_pace_t *self);
 
 /*  A call left for another reason: never sent, never arrived, given up. */

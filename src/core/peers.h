@@ -25,6 +25,7 @@ TAILQ_HEAD (dn_waiter_list, dn_waiter);
 typedef struct {
     uint32_t term;       /* new with every new record, so a client can tell; 0: no HELLO yet */
     uint32_t waiting;    /* tasks that it says it holds, by its last OPEN */
+    uint32_t placed;     /* its tasks that wait or run at workers */
     bool     early;      /* its first HELLO came while the manager was settling */
     uint32_t forget_row; /* gone: workers before this row of the table have been told */
     bool     late;       /* a grant of it expired, and it was not heard since: passed over */

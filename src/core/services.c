@@ -20,7 +20,8 @@ struct dn_services {
     uint64_t      seed;
     dn_index_t   *names;
     dn_service_t *row;
-    uint64_t     *set; /* words for each service: bit n is worker n */
+    uint64_t     *set;   /* words for each service: bit n is worker n */
+    uint64_t     *stuck; /* likewise, of those: where its tasks are stuck */
 };
 
 static uint64_t
@@ -55,7 +56,8 @@ dn_services_new (uint32_t services_max, uint32_t workers_max, uint64_t seed)
     self->names = dn_index_new (services_max, self, same_name, row_name);
     self->row = calloc (services_max, sizeof *self->row);
     self->set = calloc ((size_t) services_max * self->words, sizeof *self->set);
-    if (!self->names || !self->row || !self->set)
+    self->stuck = calloc ((size_t) services_max * self->words, sizeof *self->stuck);
+    if (!self->names || !self->row || !self->set || !self->stuck)
         dn_services_destroy (&self);
     return self;
 }
@@ -69,6 +71,7 @@ dn_services_destroy (dn_services_t **self_p)
     dn_index_destroy (&self->names);
     free (self->row);
     free (self->set);
+    free (self->stuck);
     free (self);
     *self_p = NULL;
 }
@@ -124,6 +127,7 @@ dn_services_withdraw (dn_services_t *self, uint32_t number)
         uint64_t  bit = 1ull << number % 64;
         self->row[service].workers -= (*word & bit) != 0;
         *word &= ~bit;
+        dn_services_set_stuck (self, service, number, false);
     }
 }
 
@@ -131,6 +135,25 @@ bool
 dn_services_offers (const dn_services_t *self, uint32_t service, uint32_t number)
 {
     return set_of (self, service)[number / 64] >> number % 64 & 1;
+}
+
+bool
+dn_services_stuck (const dn_services_t *self, uint32_t service, uint32_t number)
+{
+    dn_check (service < self->count);
+    return self->stuck[(size_t) service * self->words + number / 64] >> number % 64 & 1;
+}
+
+void
+dn_services_set_stuck (dn_services_t *self, uint32_t service, uint32_t number, bool stuck)
+{
+    dn_check (service < self->count);
+    uint64_t *word = &self->stuck[(size_t) service * self->words + number / 64];
+    uint64_t  bit = 1ull << number % 64;
+    if (!stuck)
+        *word &= ~bit;
+    else if (dn_services_offers (self, service, number))
+        *word |= bit;
 }
 
 uint32_t
@@ -246,4 +269,20 @@ dn_services_nearest (const dn_services_t *self, dn_str_t name, char *text, size_
     }
     text[used] = 0;
     return used;
+}
+
+/*  ---- checking ---- */
+
+void
+dn_services_check (const dn_services_t *self)
+{
+    for (uint32_t service = 0; service < self->count; service++) {
+        uint32_t workers = 0;
+        for (uint32_t i = 0; i < self->words; i++) {
+            size_t at = (size_t) service * self->words + i;
+            workers += (uint32_t) __builtin_popcountll (self->set[at]);
+            dn_check ((self->stuck[at] & ~self->set[at]) == 0);
+        }
+        dn_check (workers == self->row[service].workers);
+    }
 }

@@ -1,8 +1,8 @@
 /*  services.h - the manager's records of services: who offers them, how long their tasks run
  *
- *  Owns: names, sets of workers, run times, offered load. A service that was offered once stays
- *  known until the manager ends, so that "nobody there now" and "never heard of" can be told apart.
- *  Must never know: tasks, peers beyond their numbers.
+ *  Owns: names, sets of workers, where its tasks are stuck, run times, offered load. A service that
+ *  was offered once stays known until the manager ends, so that "nobody there now" and "never heard
+ *  of" can be told apart. Must never know: tasks, peers beyond their numbers.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -49,6 +49,11 @@ void dn_services_withdraw (dn_services_t *self, uint32_t number);
 
 bool dn_services_offers (const dn_services_t *self, uint32_t service, uint32_t number);
 
+/*  Are tasks of it stuck at worker `number`? One has stood by there for too long, and none has run
+ *  there to its end since. What a worker offers anew is not stuck. */
+bool dn_services_stuck (const dn_services_t *self, uint32_t service, uint32_t number);
+void dn_services_set_stuck (dn_services_t *self, uint32_t service, uint32_t number, bool stuck);
+
 /*  The next worker at or after *number that offers the service: its number, *number moves behind
  *  it; DN_SERVICE_NONE at the end. */
 uint32_t dn_services_next_worker (const dn_services_t *self, uint32_t service, uint32_t *number);
@@ -65,5 +70,8 @@ void dn_services_beat (dn_services_t *self, uint32_t heartbeat_ms);
 /*  Up to three names that look most like `name`, as a sentence in `text` ("the nearest are a, b"),
  *  or "no worker offers anything". Characters, cut to fit. */
 size_t dn_services_nearest (const dn_services_t *self, dn_str_t name, char *text, size_t text_room);
+
+/*  Assert what must hold of the sets. */
+void dn_services_check (const dn_services_t *self);
 
 #endif

@@ -8,10 +8,6 @@
 
 #include <inttypes.h>
 
-#define MEAN_WEIGHT 16 /* of what is known of a service's run time, against one answer more */
-#define LATE_RUNS   2  /* mean run times, and … */
-#define LATE_MS     20 /* … milliseconds: with less time left a call that has waited is late */
-
 enum { RESULT_STARTED = 1 };
 
 /*  Is a call that was refused for this reason submitted again? */
@@ -308,8 +304,10 @@ outcome_of (unsigned reason)
 static void
 note_refusal (dn_session_core_t *self, dn_line_t *line, const dn_reject_t *msg)
 {
-    line->reason = msg->reason;
-    line->refused_ms = self->now_ms;
+    if (is_retried (msg->reason)) { /* else it is about this call, not about those behind it */
+        line->reason = msg->reason;
+        line->refused_ms = self->now_ms;
+    }
     if (msg->reason != DENIM_REASON_NO_SERVICE) {
         line->unknown_ms = DN_NEVER;
         return;
@@ -361,9 +359,10 @@ dn_session_on_result (dn_session_core_t *self, const dn_result_t *msg, dn_effect
     dn_line_t *line = dn_lines_get (self->lines, call->line);
     line->unknown_ms = DN_NEVER;
     if (msg->outcome == DENIM_VALUE || msg->outcome == DENIM_EXCEPTION)
-        line->mean_run_us +=
-            (msg->run_us - line->mean_run_us) / (line->mean_run_us > 0 ? MEAN_WEIGHT : 1);
+        dn_line_ran (line, msg->run_us);
     dn_result_t told = *msg;
+    if (told.outcome == DENIM_CANCELLED && !call->cancel && call->deadline_ms <= self->now_ms)
+        told.outcome = DENIM_DEADLINE; /* its worker has ended it before our own timer did */
     if (told.outcome >= DENIM_OUTCOMES)
         told.outcome =
             DENIM_LOST; /* of a newer version: it may have run, and that is all we know */
@@ -440,10 +439,9 @@ held_too_long (dn_session_core_t *self, const dn_call_t *call, dn_effects_t *fx)
 bool
 dn_session_end_late (dn_session_core_t *self, dn_call_t *call, dn_effects_t *fx)
 {
-    double  mean_ms = dn_lines_get (self->lines, call->line)->mean_run_us / 1000;
-    int64_t left_ms = call->deadline_ms - self->now_ms;
-    if (call->deadline_ms == DN_NEVER || left_ms >= self->now_ms - call->submitted_ms ||
-        (double) left_ms >= LATE_RUNS * mean_ms + LATE_MS)
+    const dn_line_t *line = dn_lines_get (self->lines, call->line);
+    if (call->deadline_ms == DN_NEVER || !dn_line_is_late (line, self->now_ms - call->submitted_ms,
+                                                           call->deadline_ms - self->now_ms))
         return false;
     dn_ending_t ending = held_too_long (self, call, fx);
     if (ending.outcome == DENIM_DEADLINE) {
@@ -464,7 +462,7 @@ expire_deadlines (dn_session_core_t *self, dn_effects_t *fx)
         dn_ending_t ending = {.outcome = DENIM_DEADLINE,
                               .started = true,
                               .text = dn_str ("the deadline passed while it was with a worker"),
-                              .how = 2};
+                              .how = 1};
         if (call->state == DN_CALL_HELD)
             ending = held_too_long (self, call, fx);
         else if (call->state != DN_CALL_KNOWN)

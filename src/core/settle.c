@@ -246,11 +246,14 @@ dn_manager_ask_again (dn_manager_t *self, dn_task_t *task, dn_effects_t *fx)
 /*  ---- results ---- */
 
 static void
-count_outcome (dn_manager_t *self, const dn_task_t *task, const dn_result_t *result)
+count_outcome (dn_manager_t *self, const dn_task_t *task, const dn_peer_t *worker,
+               const dn_result_t *result)
 {
     bool ran = result->outcome == DENIM_VALUE || result->outcome == DENIM_EXCEPTION;
-    if (ran && task->service != DN_SERVICE_NONE)
+    if (ran && task->service != DN_SERVICE_NONE) {
         dn_services_ran (self->services, task->service, result->run_us);
+        dn_services_set_stuck (self->services, task->service, worker->u.worker.number, false);
+    }
     if (result->outcome == DENIM_VALUE)
         self->counters.done++;
     else if (result->outcome == DENIM_LOST)
@@ -304,7 +307,7 @@ dn_manager_on_result (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
         return;
     }
     if (task->state != DN_TASK_FINISHED)
-        count_outcome (self, task, result);
+        count_outcome (self, task, from, result);
     if (task->settled) {
         dn_manager_move (self, task, DN_TASK_FREE, NULL);
         dn_manager_release (self, from, &key, in->payload_bytes, fx);
@@ -333,6 +336,8 @@ dn_manager_on_refuse (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     }
     if (!task || task->worker != from->self)
         return;
+    if (refuse->reason == DENIM_REASON_STANDBY && task->service != DN_SERVICE_NONE)
+        dn_services_set_stuck (self->services, task->service, from->u.worker.number, true);
     bool known = refuse->reason < DENIM_REASONS;
     dn_manager_give_back (self, task, known ? (denim_reason_t) refuse->reason : DENIM_REASON_BUSY,
                           fx);

@@ -152,11 +152,13 @@ dn_tasks_attach (dn_tasks_t *self, dn_task_t *task, dn_peer_t *client)
     dn_peer_t *old = dn_peers_get (self->peers, task->client);
     if (old) {
         old->tasks_count--;
+        old->u.client.placed -= holds_place[task->state];
         TAILQ_REMOVE (&old->tasks, task, of_client);
     }
     task->client = client ? client->self : DN_NONE;
     if (client) {
         client->tasks_count++;
+        client->u.client.placed += holds_place[task->state];
         TAILQ_INSERT_TAIL (&client->tasks, task, of_client);
     }
 }
@@ -170,6 +172,9 @@ count_place (const dn_tasks_t *self, const dn_task_t *task, int places)
         return;
     dn_check (worker != NULL);
     worker->u.worker.placed += (uint32_t) places;
+    dn_peer_t *client = dn_peers_get (self->peers, task->client);
+    if (client)
+        client->u.client.placed += (uint32_t) places;
 }
 
 void

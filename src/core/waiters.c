@@ -17,6 +17,7 @@ TAILQ_HEAD (dn_ring, dn_waiter);
 
 typedef struct {
     struct dn_ring ring[DN_PRIORITIES];
+    uint32_t       in_ring[DN_PRIORITIES];
     uint32_t       count; /* in all of them */
     uint32_t       at;    /* in the list of services with waiters; AT_NONE: not on it */
 } dn_queue_t;
@@ -132,10 +133,11 @@ dn_waiters_ticket (dn_waiters_t *self)
 }
 
 static void
-note_queued (dn_waiters_t *self, uint32_t service)
+note_queued (dn_waiters_t *self, uint32_t service, unsigned priority)
 {
     dn_queue_t *queue = &self->queue[service];
     self->count++;
+    queue->in_ring[priority]++;
     if (queue->count++)
         return;
     queue->at = self->waiting_count;
@@ -143,10 +145,11 @@ note_queued (dn_waiters_t *self, uint32_t service)
 }
 
 static void
-note_left (dn_waiters_t *self, uint32_t service)
+note_left (dn_waiters_t *self, uint32_t service, unsigned priority)
 {
     dn_queue_t *queue = &self->queue[service];
     self->count--;
+    queue->in_ring[priority]--;
     if (--queue->count)
         return;
     uint32_t last = self->waiting[--self->waiting_count];
@@ -162,7 +165,7 @@ leave_ring (dn_waiters_t *self, dn_waiter_t *waiter)
         return;
     waiter->queued = false;
     TAILQ_REMOVE (&self->queue[waiter->service].ring[waiter->priority], waiter, of_ring);
-    note_left (self, waiter->service);
+    note_left (self, waiter->service, waiter->priority);
 }
 
 void
@@ -174,7 +177,7 @@ dn_waiters_queue (dn_waiters_t *self, dn_waiter_t *waiter, uint64_t ticket)
     struct dn_ring *ring = &self->queue[waiter->service].ring[waiter->priority];
     waiter->ticket = ticket ? ticket : dn_waiters_ticket (self);
     waiter->queued = true;
-    note_queued (self, waiter->service);
+    note_queued (self, waiter->service, waiter->priority);
     dn_waiter_t *before;
     TAILQ_FOREACH (before, ring, of_ring) /* an old ticket stands near the head */
     {
@@ -217,6 +220,13 @@ uint32_t
 dn_waiters_of (const dn_waiters_t *self, uint32_t service)
 {
     return service < self->services_max ? self->queue[service].count : 0;
+}
+
+uint32_t
+dn_waiters_in (const dn_waiters_t *self, uint32_t service, unsigned priority)
+{
+    dn_check (service < self->services_max && priority < DN_PRIORITIES);
+    return self->queue[service].in_ring[priority];
 }
 
 dn_waiter_t *
@@ -298,18 +308,21 @@ dn_waiters_grants (const dn_waiters_t *self)
 
 /*  ---- checking ---- */
 
-static void
-check_ring (const dn_waiters_t *self, uint32_t service, unsigned priority, uint32_t *count)
+static uint32_t
+check_ring (const dn_waiters_t *self, uint32_t service, unsigned priority)
 {
     uint64_t           ticket = 0;
+    uint32_t           count = 0;
     const dn_waiter_t *waiter;
     TAILQ_FOREACH (waiter, &self->queue[service].ring[priority], of_ring)
     {
         dn_check (waiter->queued && waiter->service == service && waiter->priority == priority);
         dn_check (waiter->ticket > ticket && waiter->ticket <= self->ticket);
         ticket = waiter->ticket;
-        (*count)++;
+        count++;
     }
+    dn_check (count == self->queue[service].in_ring[priority]);
+    return count;
 }
 
 void
@@ -322,7 +335,7 @@ dn_waiters_check (const dn_waiters_t *self)
     for (uint32_t i = 0; i < self->services_max; i++) {
         uint32_t count = 0;
         for (unsigned j = 0; j < DN_PRIORITIES; j++)
-            check_ring (self, i, j, &count);
+            count += check_ring (self, i, j);
         dn_check (count == self->queue[i].count);
         dn_check ((count > 0) == (self->queue[i].at != AT_NONE));
         dn_check (count == 0 || self->waiting[self->queue[i].at] == i);

@@ -72,9 +72,10 @@ bool dn_waiters_leave (dn_waiters_t *self, dn_waiter_t *waiter);
 /*  A number for one that is served now, as if it had queued. */
 uint64_t dn_waiters_ticket (dn_waiters_t *self);
 
-/*  Queued waiters: of all services, of one. */
+/*  Queued waiters: of all services, of one, in one ring. */
 uint32_t dn_waiters_count (const dn_waiters_t *self);
 uint32_t dn_waiters_of (const dn_waiters_t *self, uint32_t service);
+uint32_t dn_waiters_in (const dn_waiters_t *self, uint32_t service, unsigned priority);
 
 /*  The first in the ring of a service and priority, and the next one; NULL at the end. */
 dn_waiter_t *dn_waiters_first (const dn_waiters_t *self, uint32_t service, unsigned priority);

@@ -142,6 +142,7 @@ take_event (dn_worker_t *self, const struct epoll_event *event)
     case DN_WATCH_PID: dn_worker_see_end (self, row); break;
     case DN_WATCH_SIGNALS: take_signals (self); break;
     case DN_WATCH_LINK: hear_link (self); break;
+    case DN_WATCH_HEALTH: dn_worker_hear_health (self); break;
     }
 }
 
@@ -334,6 +335,7 @@ start (dn_worker_t *self)
     if (self->signals < 0)
         return complain (EX_OSERR, "cannot watch for signals");
     dn_worker_watch (self, self->signals, DN_WATCH_SIGNALS, 0, EPOLLIN);
+    dn_worker_open_health (self);
     prctl (PR_SET_CHILD_SUBREAPER, 1); /* children of a zygote that dies become ours */
     self->oom_kills = dn_worker_count_oom ();
     return 0;
@@ -357,6 +359,8 @@ end (dn_worker_t *self)
         close (self->epoll);
     if (self->signals >= 0)
         close (self->signals);
+    if (self->health >= 0)
+        close (self->health);
     for (int i = 0; i < DN_LEVELS; i++)
         dn_effects_destroy (&self->fx[i]);
     dn_fleet_destroy (&self->fleet);
@@ -374,7 +378,7 @@ dn_io_worker_run (const dn_worker_settings_t *settings)
     if (!self)
         return complain (EX_OSERR, "cannot start: out of memory");
     self->settings = settings;
-    self->epoll = self->signals = -1;
+    self->epoll = self->signals = self->health = -1;
     dn_process_raise_files ();
     int code = start (self);
     if (code == 0) {

@@ -1,7 +1,8 @@
 /*  worker_private.h - what the files of the worker's shell share; nobody else includes it
  *
  *  worker.c starts, loops and ends; worker_effects.c performs what the fleet wants; worker_slots.c
- *  reads what slots say and sees them end; worker_log.c writes the fleet's log.
+ *  reads what slots say and sees them end; worker_log.c writes the fleet's log; worker_health.c
+ *  answers who asks on this host.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -21,7 +22,8 @@ typedef enum {
     DN_WATCH_OUTPUT,
     DN_WATCH_PID,
     DN_WATCH_SIGNALS,
-    DN_WATCH_LINK
+    DN_WATCH_LINK,
+    DN_WATCH_HEALTH
 } dn_watch_t;
 
 typedef struct {
@@ -57,6 +59,7 @@ typedef struct {
     bool               imported; /* the first READY was logged */
     int                epoll;
     int                signals;   /* descriptor */
+    int                health;    /* descriptor; negative: there is none */
     int64_t            look_ms;   /* next look at memory and orphans */
     uint64_t           oom_kills; /* of the system, as counted last */
 } dn_worker_t;
@@ -120,5 +123,16 @@ uint64_t dn_worker_count_oom (void);
 /*  ---- worker_log.c ---- */
 
 void dn_worker_log (const dn_worker_t *self, const dn_effect_t *effect);
+
+/*  ---- worker_health.c ---- */
+
+/*  Listen for questions on this host; a worker that cannot says so and works all the same. */
+void dn_worker_open_health (dn_worker_t *self);
+
+/*  Somebody asks; a few are answered. */
+void dn_worker_hear_health (dn_worker_t *self);
+
+/*  Look there (again, if descriptors were short). */
+void dn_worker_watch_health (dn_worker_t *self);
 
 #endif

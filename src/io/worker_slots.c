@@ -430,6 +430,7 @@ dn_worker_look (dn_worker_t *self)
         return;
     self->look_ms = self->now_ms + (self->settings->rss_max ? LOOK_MEM_MS : LOOK_MS);
     reap (self);
+    dn_worker_watch_health (self);
     tell_rss (self, self->slots, getpid ());
     for (uint32_t row = 0; row <= self->slots; row++) {
         dn_slot_process_t *process = &self->process[row];

@@ -57,8 +57,9 @@ class Cluster(Programs):
     for any number of slots."""
 
     def __init__(self, workers: int = 1, slots: int = 32, standby: bool = True,
-                 **limits: int) -> None:
+                 apps: tuple[str, ...] = ("benchapp",), **limits: int) -> None:
         super().__init__()
+        self.apps = apps
         self.folder = tempfile.TemporaryDirectory()
         self.slots = workers * slots
         self.manager = self.start("denimd", "-f", self.conf("limits", **limits),
@@ -76,7 +77,7 @@ class Cluster(Programs):
 
     def add_worker(self, slots: int) -> None:
         worker = self.start("denim-worker", "-f", self.worker_conf, "--manager", self.address,
-                            "--slots", slots, "benchapp")
+                            "--slots", slots, *self.apps)
         self.wait_for(worker, r"event=ready (.*)")
 
     def warm_up(self) -> None:

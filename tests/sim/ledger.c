@@ -98,16 +98,33 @@ is_unheard_of (const sim_t *sim, const sim_call_t *call, uint32_t worker)
 }
 
 static void
+excuse (sim_t *sim)
+{
+    sim->counts.excused++;
+    siglongjmp (sim->end, 1); /* without a reason: what follows would only repeat it */
+}
+
+/*  It did not run yet: a worker that nobody has heard of may have it, and run it later. */
+static void
+note_unheard (sim_t *sim, const sim_call_t *call, sim_attempt_t *attempt)
+{
+    for (uint32_t i = 0; i < sim->workers; i++)
+        if (!sim->worker[i].heard_of[sim->manager.boot % 64] && is_unheard_of (sim, call, i))
+            attempt->unheard |= 1u << i;
+}
+
+static void
 told_never (sim_t *sim, sim_call_t *call, uint16_t number, dn_kind_t kind)
 {
     sim_attempt_t *attempt = attempt_of (sim, call, number);
 
-    if (!attempt->runs)
+    if (!attempt->runs) {
+        if (kind == DN_MSG_MISSING)
+            note_unheard (sim, call, attempt);
         return;
-    if (kind == DN_MSG_MISSING && is_unheard_of (sim, call, attempt->worker)) {
-        sim->counts.excused++;
-        siglongjmp (sim->end, 1); /* without a reason: what follows would only repeat it */
     }
+    if (kind == DN_MSG_MISSING && is_unheard_of (sim, call, attempt->worker))
+        excuse (sim);
     sim_fail (sim, "told never: call %u (seq %u, attempt %u) is told by %s that it did not run",
               row_of (sim, call), (unsigned) call->seq, number, dn_kind_name ((unsigned) kind));
 }
@@ -184,6 +201,9 @@ sim_ledger_run (sim_t *sim, uint32_t worker, const sim_frame_t *frame, uint16_t 
         submit.u.submit.seq != call->seq || frame->payload.attempt != number)
         sim_fail (sim, "mixed: the header of call %u has the arguments of another",
                   row_of (sim, call));
+    bool again = attempt->runs > 0 || (call->ended && ended_unrun (call));
+    if (again && attempt->unheard & (1u << worker | 1u << attempt->worker))
+        excuse (sim);
     if (attempt->runs++)
         sim_fail (sim, "twice: call %u (seq %u, attempt %u) runs again, on w%u; before on w%u",
                   row_of (sim, call), (unsigned) call->seq, number, worker, attempt->worker);

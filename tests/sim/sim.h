@@ -392,6 +392,7 @@ typedef struct {
     bool     answered; /* its slot has made an answer */
     bool     crashed;  /* its slot ended while it ran */
     uint16_t worker;   /* that received it last */
+    uint32_t unheard;  /* workers that nobody knew of when it was told never, a bit each */
 } sim_attempt_t;
 
 typedef struct {

@@ -80,8 +80,9 @@ view_worker (const sim_t *sim, const dn_peer_t *peer, const uint32_t number[SIM_
         if (number[i] == DN_SERVICE_NONE || !dn_services_offers (table, number[i], part->number))
             continue;
         self->offers |= (uint8_t) (1u << i);
-        self->bound[i] =
-            part->slots + dn_place_standby (&place, dn_services_mean_us (table, number[i]));
+        self->bound[i] = part->slots;
+        if (!dn_services_stuck (table, number[i], part->number))
+            self->bound[i] += dn_place_standby (&place, dn_services_mean_us (table, number[i]));
         self->room[i] = usable ? self->bound[i] : 0;
     }
 }
@@ -282,9 +283,10 @@ sim_turns_tell (sim_t *sim, const dn_effect_t *effect)
     if (effect->msg.kind == DN_MSG_GRANT)
         tell_grant (sim, client, &effect->msg.u.grant);
     uint8_t reason = effect->msg.kind == DN_MSG_REJECT ? effect->msg.u.reject.reason : 0;
-    if (sim->turns.assured && (reason == DENIM_REASON_BUSY || reason == DENIM_REASON_STANDBY))
-        sim_fail (sim, "granted: c%u (seq %u) has a grant that is good, and is told BUSY", client,
-                  (unsigned) effect->msg.u.reject.seq);
+    if (sim->turns.assured && (reason == DENIM_REASON_BUSY || reason == DENIM_REASON_STANDBY ||
+                               reason == DENIM_REASON_EXPIRED))
+        sim_fail (sim, "granted: c%u (seq %u) has a grant that is good, and is told %s", client,
+                  (unsigned) effect->msg.u.reject.seq, denim_reason_name (reason));
 }
 
 /*  ---- after an event ---- */

@@ -15,6 +15,7 @@ import denim
 from denim.client import Caller
 
 sys.path.append(str(ROOT / "tests/python"))  # wire_probe and interpreters are there
+sys.path.append(str(ROOT / "tests/shared"))  # what the benchmarks have as well
 
 
 @pytest.fixture(scope="module")

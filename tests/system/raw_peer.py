@@ -41,10 +41,14 @@ for _name in ("zmq_send", "zmq_recv"):
 
 
 class RawSocket:
-    """A ZeroMQ socket that gives up after DEADLINE_S."""
+    """A ZeroMQ socket that gives up after DEADLINE_S.
 
-    def __init__(self, kind: int) -> None:
-        self._context = _zmq.zmq_ctx_new()
+    of: share the threads of this one, which is closed last.
+    """
+
+    def __init__(self, kind: int, of: RawSocket | None = None) -> None:
+        self._shared = of is not None
+        self._context: Any = of._context if of else _zmq.zmq_ctx_new()
         self._socket = _zmq.zmq_socket(self._context, kind)
         for option, value in ((LINGER, 0), (RCVTIMEO, DEADLINE_S * 1000), (SNDTIMEO, 10000)):
             self.set(option, value)
@@ -100,14 +104,17 @@ class RawSocket:
 
     def __exit__(self, *_: object) -> None:
         _zmq.zmq_close(self._socket)
-        _zmq.zmq_ctx_term(self._context)
+        if not self._shared:
+            _zmq.zmq_ctx_term(self._context)
 
 
 class RawDealer(RawSocket):
     """A DEALER at one door of a manager."""
 
-    def __init__(self, address: str, workers: bool = False) -> None:
-        super().__init__(DEALER)
+    def __init__(
+        self, address: str, workers: bool = False, of: RawSocket | None = None
+    ) -> None:
+        super().__init__(DEALER, of)
         self.connect(door(address, workers))
 
     def say(self, kind: str, /, *frames: bytes, **values: Any) -> None:

@@ -22,6 +22,10 @@ def add(x: Any, y: Any) -> Any:
     return x + y
 
 
+def same(x: Any) -> Any:
+    return x
+
+
 def crash() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
@@ -74,6 +78,12 @@ def blob(n: int) -> bytes:
 def nap(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
+
+
+def carry(load: bytes, seconds: float) -> bytes:
+    """Give it back after a while."""
+    time.sleep(seconds)
+    return load
 
 
 def touch_and_nap(path: str, seconds: float) -> float:

@@ -3,13 +3,15 @@
 """Tasks of a millisecond beside tasks of seconds: no short one waits for a long one to end.
 
 The long ones run for as long as the test wants. So what is counted, short tasks that end while a
-long one runs, holds on a slow machine as well, and the one bound in time is far from both.
+long one runs, holds on a slow machine as well, and the one bound in time is far from both. How long
+the short ones waited is printed (`-s` shows it); `make bench-overload` holds it below 50 ms.
 """
 
 import time
 from contextlib import contextmanager
 
 import pytest
+from histogram import histogram
 from programs import DEADLINE_S, local_cluster, until, write
 
 import denim
@@ -68,14 +70,16 @@ def held(client, service, folder, number=0):
 
 @pytest.mark.parametrize("service", ["sysapp", "longapp"])
 def test_short_tasks_one_by_one_pass_a_long_one(bimodal, calls, folder, service):
-    longest = 0.0
+    waits = []
     with held(calls, service, folder) as begun:
         until(begun.exists, "the start of the long task")
         for _ in range(COUNT):
             begin = time.monotonic()
-            calls.call(*SHORT)
-            longest = max(longest, time.monotonic() - begin)
-    assert longest < LONG_S / 2
+            run = calls.call(*SHORT)
+            waits.append(time.monotonic() - begin - run)
+    print(f"\n{COUNT} tasks of 1 ms beside a long one of {service} waited\n"
+          + histogram(1000 * wait for wait in waits))
+    assert max(waits) < LONG_S / 2
 
 
 @pytest.mark.parametrize("service", ["sysapp", "longapp"])

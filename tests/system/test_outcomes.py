@@ -103,6 +103,17 @@ def test_a_full_service_refuses_until_the_deadline(busy):
         assert time.monotonic() - begin > SHORT_S - 0.1
 
 
+def test_a_call_that_would_miss_its_deadline_is_refused_at_once(folder):
+    with local_cluster(folder / "logs", slots=1) as cluster, cluster.client() as client:
+        for _ in range(8):  # then it is known how long tasks take
+            client.call("sysapp:nap", 0.4)
+        with Running(client, folder), cluster.client() as other:
+            assert other.status()["busy"] == 1  # it is connected
+            with pytest.raises(denim.DeadlineExceeded, match="would miss") as caught:
+                other.options(deadline=0.35).call("sysapp:add", 1, 2)
+            assert not caught.value.started
+
+
 def test_a_full_window_refuses_after_submit_timeout(busy):
     with busy.client(window=1, submit_timeout=0.2) as client:
         first = client.submit("sysapp:add", 1, 2)

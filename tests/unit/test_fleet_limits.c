@@ -113,10 +113,40 @@ deadline_before_the_start_and_after_it (void **state)
     world_pass (world, 1);
     assert_int_equal (result_of (world, 3)->outcome, DENIM_DEADLINE);
     assert_int_equal (result_of (world, 3)->flags, 0);
-    assert_int_equal (count_of (world, DN_FX_KILL), 2);
+    assert_int_equal (count_of (world, DN_FX_INTERRUPT), 2);
+    assert_int_equal (last_of (world, DN_FX_INTERRUPT)->how, 1);
+    assert_int_equal (count_of (world, DN_FX_KILL), 0);
+    world_answer (world, 1, 60000); /* it obeys, and keeps its slot */
+    world_pass (world, DN_EXPIRED_GRACE_MS - 1);
+    assert_int_equal (count_of (world, DN_FX_KILL), 0);
+    world_pass (world, 1);
+    assert_int_equal (count_of (world, DN_FX_KILL), 1);
     world_exit (world, 0, SIGNALLED (SIGKILL));
     assert_int_equal (result_of (world, 1)->outcome, DENIM_DEADLINE);
     assert_int_equal (result_of (world, 1)->flags, 1);
+    world_free (world);
+}
+
+/*  The caller's own timer is the first: its cancel comes just before the deadline passes here. */
+static void
+deadline_shortens_the_grace_of_a_cancel (void **state)
+{
+    dn_fleet_config_t config = world_config ();
+    dn_submit_t       fields = {.deadline_ms = 60};
+    (void) state;
+
+    config.grace_ms = 5000;
+    world_t *world = world_up (&config);
+    world_run_with (world, 1, &fields, 10);
+    world_start (world, 0);
+    world_pass (world, 59);
+    world_about (world, DN_MSG_CANCEL, 1, 1);
+    assert_int_equal (count_of (world, DN_FX_INTERRUPT), 1);
+    world_pass (world, DN_EXPIRED_GRACE_MS);
+    assert_int_equal (count_of (world, DN_FX_KILL), 0);
+    world_pass (world, 1);
+    assert_int_equal (count_of (world, DN_FX_KILL), 1);
+    assert_int_equal (count_of (world, DN_FX_INTERRUPT), 1);
     world_free (world);
 }
 
@@ -281,6 +311,7 @@ main (void)
         cmocka_unit_test (limits_of_the_task_go_before_those_of_the_worker),
         cmocka_unit_test (answer_that_came_before_the_kill_counts),
         cmocka_unit_test (deadline_before_the_start_and_after_it),
+        cmocka_unit_test (deadline_shortens_the_grace_of_a_cancel),
         cmocka_unit_test (memory_limit_kills_and_says_so),
         cmocka_unit_test (answer_larger_than_the_manager_takes_is_not_sent),
         cmocka_unit_test (cancel_of_a_waiting_task_ends_it_at_once),

@@ -282,6 +282,31 @@ granted_calls_are_never_held_back (void **state)
     dn_pace_check (&pace);
 }
 
+/*  A client that waited for its turn, and whose last held call was granted a place, holds the next
+ *  one back for no reason that it knows of: it has no ticket. */
+static void
+who_holds_nothing_tries_the_next_call_at_once (void **state)
+{
+    dn_pace_t pace;
+    (void) state;
+
+    dn_pace_init (&pace, 1);
+    for (int i = 0; i < 8; i++)
+        dn_pace_sent (&pace, false, 0);
+    for (int i = 0; i < 8; i++)
+        dn_pace_refused (&pace, false, true, 2000, 0);
+    assert_int_equal (dn_pace_room (&pace), 0);
+    dn_pace_idle (&pace);
+    dn_pace_sent (&pace, true, 10);
+    dn_pace_settle (&pace);
+    assert_int_equal (dn_pace_room (&pace), 1);
+    assert_true (dn_pace_sent (&pace, false, 20));
+    assert_int_equal (dn_pace_room (&pace), 0);
+    dn_pace_placed (&pace, true, true); /* places are free again: it finds them fast */
+    assert_int_equal (dn_pace_room (&pace), 2);
+    dn_pace_check (&pace);
+}
+
 static void
 another_manager_voids_what_was_learned (void **state)
 {
@@ -314,6 +339,7 @@ main (void)
         cmocka_unit_test (new_places_are_found_within_seconds),
         cmocka_unit_test (without_any_place_it_asks_ever_more_rarely_but_every_two_seconds),
         cmocka_unit_test (granted_calls_are_never_held_back),
+        cmocka_unit_test (who_holds_nothing_tries_the_next_call_at_once),
         cmocka_unit_test (another_manager_voids_what_was_learned),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

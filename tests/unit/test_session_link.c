@@ -115,7 +115,7 @@ deadline_of_a_refused_call_is_a_rejection_with_the_reason (void **state)
 }
 
 static void
-deadline_of_a_call_with_a_worker_ends_it_and_kills_the_run (void **state)
+deadline_of_a_call_with_a_worker_ends_it_and_the_run (void **state)
 {
     (void) state;
     begin_welcomed ();
@@ -126,7 +126,7 @@ deadline_of_a_call_with_a_worker_ends_it_and_kills_the_run (void **state)
     assert_int_equal (rig_result (&rig, call)->flags & 1, 1);
     const dn_effect_t *row = rig_find (&rig, DN_FX_SEND, DN_MSG_CLIENT_CANCEL, 0);
     assert_non_null (row);
-    assert_int_equal (row->msg.u.client_cancel.how, 2);
+    assert_int_equal (row->msg.u.client_cancel.how, 1);
     rig_close (&rig);
 }
 
@@ -480,7 +480,7 @@ main (void)
         cmocka_unit_test (negative_connect_timeout_waits_for_ever),
         cmocka_unit_test (manager_that_went_away_is_waited_for_until_the_deadline),
         cmocka_unit_test (deadline_of_a_refused_call_is_a_rejection_with_the_reason),
-        cmocka_unit_test (deadline_of_a_call_with_a_worker_ends_it_and_kills_the_run),
+        cmocka_unit_test (deadline_of_a_call_with_a_worker_ends_it_and_the_run),
         cmocka_unit_test (deadline_of_a_call_that_waits_for_room_here_is_not_started),
         cmocka_unit_test (deadlines_end_calls_in_their_order),
         cmocka_unit_test (hello_comes_first_on_a_fresh_link_and_its_number_rises),

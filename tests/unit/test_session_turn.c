@@ -153,6 +153,23 @@ a_call_that_has_not_waited_goes_however_little_time_it_has (void **state)
     rig_close (&rig);
 }
 
+static void
+a_call_behind_one_that_is_expired_has_its_own_deadline (void **state)
+{
+    (void) state;
+    dn_session_config_t config = rig_config ();
+    rig_open (&rig, &config);
+    for (int i = 0; i < 12; i++)
+        calls[i] = rig_submit (&rig, "m", i == 11 ? 50 : 0);
+    rig_welcome (&rig, 5, 1);
+    rig_reject (&rig, calls[0], DENIM_REASON_EXPIRED);
+    assert_int_equal (rig_outcome (&rig, calls[0]), DENIM_DEADLINE);
+    rig_tick (&rig, 50);
+    assert_int_equal (rig_outcome (&rig, calls[11]), DENIM_DEADLINE);
+    assert_int_equal (rig_result (&rig, calls[11])->reason, DENIM_REASON_NONE);
+    rig_close (&rig);
+}
+
 int
 main (void)
 {
@@ -164,6 +181,7 @@ main (void)
         cmocka_unit_test (open_says_for_what_the_client_waits),
         cmocka_unit_test (a_call_that_would_miss_its_deadline_is_not_sent_when_its_turn_comes),
         cmocka_unit_test (a_call_that_has_not_waited_goes_however_little_time_it_has),
+        cmocka_unit_test (a_call_behind_one_that_is_expired_has_its_own_deadline),
         cmocka_unit_test (when_nothing_is_held_any_more_the_next_call_may_try),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -1,0 +1,294 @@
+/*  test_manager_turn.c - who has no place: refused for now or for good, and where nothing stands by
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "manager_rig.h"
+
+#define RUN_MS  100
+#define TINY_US 100
+
+/*  A task as its client may submit it; what is left out is 0, and the priority normal. */
+typedef struct {
+    uint64_t seq;
+    uint32_t deadline_ms;
+    uint32_t held;
+    uint64_t grant;
+    bool     high;
+} ask_t;
+
+static void
+ask (bench_t *self, dn_link_t from, ask_t what)
+{
+    dn_msg_t msg = {.kind = DN_MSG_SUBMIT};
+    msg.u.submit.seq = what.seq;
+    msg.u.submit.attempt = 1;
+    msg.u.submit.try_no = 1;
+    msg.u.submit.deadline_ms = what.deadline_ms;
+    msg.u.submit.held = what.held;
+    msg.u.submit.grant = what.grant;
+    msg.u.submit.priority = what.high ? DENIM_PRIORITY_HIGH : DENIM_PRIORITY_NORMAL;
+    msg.u.submit.service = dn_str ("app");
+    msg.u.submit.task = dn_str ("app:add");
+    bench_feed (self, from, &msg);
+}
+
+/*  Let so many tasks of CLIENT run at WORKER and end. */
+static void
+run_some (bench_t *self, int count, uint32_t run_us)
+{
+    for (uint64_t seq = 1000; count-- > 0; seq++) {
+        bench_submit (self, CLIENT, seq);
+        bench_result (self, WORKER, 1, seq, DENIM_VALUE, run_us);
+        bench_ack (self, CLIENT, seq);
+    }
+}
+
+/*  Two clients, a worker with so many slots, and run times that are known. */
+static bench_t *
+up (void **state, uint32_t slots, uint32_t run_us)
+{
+    bench_t *self = *state;
+    self->config.lease_ms = 20;
+    bench_restart (self);
+    bench_up (state, slots);
+    bench_client (self, OTHER, 2, 1);
+    run_some (self, DN_RESULTS_KNOWN, run_us);
+    return self;
+}
+
+/*  One slot, which is taken; each task runs for RUN_MS. */
+static bench_t *
+busy (void **state)
+{
+    bench_t *self = up (state, 1, RUN_MS * 1000);
+    ask (self, CLIENT, (ask_t){.seq = 1});
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    return self;
+}
+
+/*  The task in the slot ends, and what is free is granted: the number of the GRANT to that link, 0
+ *  when there is none. */
+static uint64_t
+end_one (bench_t *self, dn_link_t to)
+{
+    bench_result (self, WORKER, 1, 1, DENIM_VALUE, RUN_MS * 1000);
+    bench_pass (self, 0);
+    const dn_effect_t *row = bench_sent (self, to, DN_MSG_GRANT, 0);
+    return row ? row->msg.u.grant.grant : 0;
+}
+
+/*  ---- deadlines ---- */
+
+static void
+a_task_whose_turn_comes_after_its_deadline_is_expired_and_waits_for_none (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, CLIENT, (ask_t){.seq = 2, .deadline_ms = RUN_MS - 1});
+    const dn_effect_t *row = bench_sent (self, CLIENT, DN_MSG_REJECT, 0);
+    assert_int_equal (row->msg.u.reject.reason, DENIM_REASON_EXPIRED);
+    assert_int_equal (row->msg.u.reject.retry_after_ms, RUN_MS);
+    char text[DN_HEADER_SMALL];
+    dn_str_copy (text, sizeof text, row->msg.u.reject.text);
+    assert_non_null (strstr (text, "99 ms left"));
+    assert_int_equal (dn_manager_counters (self->core)->rejected[DENIM_REASON_EXPIRED], 1);
+    assert_true (end_one (self, CLIENT) == 0);
+}
+
+static void
+a_task_whose_turn_may_come_in_time_is_told_busy_and_waits (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, CLIENT, (ask_t){.seq = 2, .deadline_ms = RUN_MS});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    assert_true (end_one (self, CLIENT) != 0);
+}
+
+static void
+without_a_deadline_or_without_run_times_nothing_is_expired (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, CLIENT, (ask_t){.seq = 2});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+
+    bench_restart (self);
+    bench_up (state, 1);
+    run_some (self, DN_RESULTS_KNOWN - 1, RUN_MS * 1000);
+    ask (self, CLIENT, (ask_t){.seq = 1});
+    ask (self, CLIENT, (ask_t){.seq = 2, .deadline_ms = 1});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+}
+
+static void
+a_free_slot_takes_a_task_however_little_time_it_has (void **state)
+{
+    bench_t *self = up (state, 1, RUN_MS * 1000);
+    ask (self, CLIENT, (ask_t){.seq = 1, .deadline_ms = 1});
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+}
+
+static void
+those_who_are_served_before_it_count_and_no_others (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, OTHER, (ask_t){.seq = 1, .held = 50});
+    ask (self, CLIENT, (ask_t){.seq = 2, .deadline_ms = RUN_MS * 3 / 2});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_EXPIRED);
+    ask (self, CLIENT, (ask_t){.seq = 3, .deadline_ms = RUN_MS * 3 / 2, .high = true});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    ask (self, OTHER, (ask_t){.seq = 2, .deadline_ms = RUN_MS * 3 / 2}); /* it is next */
+    assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
+}
+
+static void
+who_cannot_answer_does_not_count (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, OTHER, (ask_t){.seq = 1});
+    for (int i = 0; i < 2; i++) {
+        bench_pass (self, BEAT_MS);
+        bench_open (self, CLIENT, 0, NULL, 0, 0);
+        bench_held (self, WORKER, 0, NULL, 0);
+    }
+    ask (self, CLIENT, (ask_t){.seq = 2, .deadline_ms = RUN_MS * 3 / 2});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+}
+
+static void
+while_a_place_is_free_for_somebody_nobody_is_expired (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, OTHER, (ask_t){.seq = 1});
+    bench_result (self, WORKER, 1, 1, DENIM_VALUE, RUN_MS * 1000);
+    ask (self, CLIENT, (ask_t){.seq = 2, .deadline_ms = 1}); /* and OTHER is not granted it yet */
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+}
+
+static void
+the_tasks_that_a_client_holds_beside_a_doomed_one_have_their_turn (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, CLIENT, (ask_t){.seq = 2, .deadline_ms = 1, .held = 3});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_EXPIRED);
+    assert_true (end_one (self, CLIENT) != 0);
+}
+
+static void
+a_task_that_comes_with_a_grant_is_not_expired (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, CLIENT, (ask_t){.seq = 2});
+    uint64_t grant = end_one (self, CLIENT);
+    bench_refuse (self, WORKER, 1, 77, DENIM_REASON_BUSY, false); /* it has no place after all */
+    ask (self, CLIENT, (ask_t){.seq = 2, .deadline_ms = 1, .grant = grant});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+}
+
+/*  ---- standby ---- */
+
+static void
+tasks_handed_back_from_standby_wait_for_a_slot_there (void **state)
+{
+    bench_t *self = up (state, 1, TINY_US);
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        ask (self, CLIENT, (ask_t){.seq = seq});
+        assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    }
+    bench_refuse (self, WORKER, 1, 2, DENIM_REASON_STANDBY, true);
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_STANDBY);
+    bench_pass (self, 0);
+    assert_null (bench_sent (self, CLIENT, DN_MSG_GRANT, 0));
+    bench_refuse (self, WORKER, 1, 3, DENIM_REASON_STANDBY, true);
+    bench_pass (self, 0);
+    assert_null (bench_sent (self, CLIENT, DN_MSG_GRANT, 0));
+    ask (self, OTHER, (ask_t){.seq = 1});
+    assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
+
+    bench_result (self, WORKER, 1, 1, DENIM_VALUE, TINY_US);
+    bench_pass (self, 0);
+    assert_non_null (bench_sent (self, CLIENT, DN_MSG_GRANT, 0));
+    assert_non_null (bench_sent (self, OTHER, DN_MSG_GRANT, 0)); /* and there is standby again */
+}
+
+static void
+a_task_that_ends_elsewhere_or_did_not_run_says_nothing_of_standby (void **state)
+{
+    bench_t *self = up (state, 1, TINY_US);
+    bench_worker (self, WORKER2, 8, 1, 1);
+    bench_live (self, 2);
+    for (uint64_t seq = 1; seq <= 5; seq++)
+        ask (self, CLIENT, (ask_t){.seq = seq});
+    const dn_services_t *services = dn_manager_services (self->core);
+    const dn_peer_t     *worker = dn_peers_by_link (dn_manager_peers (self->core), WORKER);
+    uint64_t             at[2] = {0}; /* a task that is at each worker */
+    for (uint64_t seq = 1; seq <= 5; seq++) {
+        dn_session_t     session = bench_session (1);
+        const dn_task_t *task = dn_tasks_find (dn_manager_tasks (self->core), &session, seq, 1);
+        at[task->worker != worker->self] = seq;
+    }
+    assert_true (at[0] && at[1]);
+    bench_refuse (self, WORKER, 1, at[0], DENIM_REASON_STANDBY, true);
+    assert_true (dn_services_stuck (services, 0, worker->u.worker.number));
+    bench_result (self, WORKER2, 1, at[1], DENIM_VALUE, TINY_US);
+    assert_true (dn_services_stuck (services, 0, worker->u.worker.number));
+    for (uint64_t seq = 1; seq <= 5; seq++)
+        if (seq != at[0] && seq != at[1])
+            bench_result (self, WORKER, 1, seq, DENIM_CANCELLED, 0);
+    assert_true (dn_services_stuck (services, 0, worker->u.worker.number));
+}
+
+static void
+a_task_refused_for_another_reason_says_nothing_of_standby (void **state)
+{
+    bench_t *self = up (state, 1, TINY_US);
+    ask (self, CLIENT, (ask_t){.seq = 1});
+    ask (self, CLIENT, (ask_t){.seq = 2});
+    bench_refuse (self, WORKER, 1, 2, DENIM_REASON_OVER_SHARE, false);
+    ask (self, OTHER, (ask_t){.seq = 1});
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+}
+
+static void
+the_set_of_workers_where_a_service_is_stuck_is_a_part_of_those_that_offer_it (void **state)
+{
+    (void) state;
+    dn_services_t *services = dn_services_new (3, 100, 5);
+    uint32_t       a = dn_services_offer (services, dn_str ("a"), 70);
+    uint32_t       b = dn_services_offer (services, dn_str ("b"), 70);
+    dn_services_offer (services, dn_str ("a"), 6);
+    dn_services_set_stuck (services, a, 70, true);
+    dn_services_set_stuck (services, a, 7, true); /* it does not offer it */
+    dn_services_check (services);
+    assert_true (dn_services_stuck (services, a, 70));
+    assert_false (dn_services_stuck (services, a, 6));
+    assert_false (dn_services_stuck (services, a, 7));
+    assert_false (dn_services_stuck (services, b, 70));
+
+    dn_services_withdraw (services, 70);
+    dn_services_check (services);
+    dn_services_offer (services, dn_str ("a"), 70); /* another worker by now, or a new offer */
+    assert_false (dn_services_stuck (services, a, 70));
+    dn_services_destroy (&services);
+}
+
+int
+main (void)
+{
+#define T(name) cmocka_unit_test_setup_teardown (name, bench_setup, bench_teardown)
+    const struct CMUnitTest tests[] = {
+        T (a_task_whose_turn_comes_after_its_deadline_is_expired_and_waits_for_none),
+        T (a_task_whose_turn_may_come_in_time_is_told_busy_and_waits),
+        T (without_a_deadline_or_without_run_times_nothing_is_expired),
+        T (a_free_slot_takes_a_task_however_little_time_it_has),
+        T (those_who_are_served_before_it_count_and_no_others),
+        T (who_cannot_answer_does_not_count),
+        T (while_a_place_is_free_for_somebody_nobody_is_expired),
+        T (the_tasks_that_a_client_holds_beside_a_doomed_one_have_their_turn),
+        T (a_task_that_comes_with_a_grant_is_not_expired),
+        T (tasks_handed_back_from_standby_wait_for_a_slot_there),
+        T (a_task_that_ends_elsewhere_or_did_not_run_says_nothing_of_standby),
+        T (a_task_refused_for_another_reason_says_nothing_of_standby),
+        cmocka_unit_test (
+            the_set_of_workers_where_a_service_is_stuck_is_a_part_of_those_that_offer_it),
+    };
+    return cmocka_run_group_tests_name ("manager_turn", tests, NULL, NULL);
+}
