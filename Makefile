@@ -316,6 +316,8 @@ define run_fuzz
 done
 endef
 
+run_sim = @$(SIM) --seeds tests/sim/seeds.txt --seed $(SEED) --count $(N)
+
 run_tidy = @$(PYTHON) tests/tidy --build $(BUILD)
 
 run_pytest = $(PY_CHECKED)$(if $(call pytests,$(1)),\
@@ -336,9 +338,10 @@ check: ## every test under sanitizers: threads in build/tsan, all else in build/
 	@$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread WERROR=-Werror run-tsan
 	@$(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined WERROR=-Werror run-check
 
-run-check: all $(UNIT) $(SYSTEM) $(BENCH) $(EXAMPLES) $(FUZZERS)
+run-check: all $(UNIT) $(SYSTEM) $(BENCH) $(EXAMPLES) $(FUZZERS) $(SIM)
 	$(run_unit)
 	$(run_replay)
+	$(run_sim)
 	$(run_tidy)
 	$(call run_pytest,tests/python tests/chaos tests/system)
 
@@ -365,7 +368,7 @@ system: all $(SYSTEM) $(EXAMPLES) ## the tests of whole programs together (ARGS=
 SEED ?= 1
 N    ?= 2000
 sim: $(SIM) ## N=2000 histories of a cluster from SEED=1 on, those that failed once first
-	@$(SIM) --seeds tests/sim/seeds.txt --seed $(SEED) --count $(N) $(ARGS)
+	$(run_sim) $(ARGS)
 
 sim-mutants: ## does the simulator notice when a rule is taken out of the cores?
 	@CC='$(CC)' $(PYTHON) tests/sim/mutants.py $(ARGS)

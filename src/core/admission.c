@@ -128,8 +128,8 @@ over_share (const dn_manager_t *self, const dn_peer_t *client)
 {
     if (client->tasks_count >= DN_CLIENT_TASKS_MAX)
         return true;
-    uint64_t share = self->config.client_share;
-    return share && client->tasks_count * 100ull >= share * self->slots && client->tasks_count > 0;
+    uint64_t share = self->config.client_share, placed = client->u.client.placed;
+    return share && placed && placed * 100 >= share * self->slots;
 }
 
 /*  Why this task gets no place before workers are looked at; NONE: it may. */

@@ -267,15 +267,45 @@ is_unknowable (const sim_t *sim, const sim_call_t *call)
            is_somebody_missing (sim, call);
 }
 
+/*  It died, or was cut off for so long that it was given up. */
+static bool
+was_away (const sim_t *sim, uint32_t worker)
+{
+    uint32_t          node = SIM_NODE_WORKERS + worker;
+    const sim_node_t *self = &sim->node[node];
+
+    return !self->alive || self->was_gone || sim->worker[worker].drained ||
+           sim_ledger_came_late (sim, node);
+}
+
+/*  The worker of that name; sim->workers: none. */
+static uint32_t
+worker_named (const sim_t *sim, dn_str_t name)
+{
+    uint32_t number = 0;
+    if (name.len < 2 || name.ptr[0] != 'w')
+        return sim->workers;
+    for (uint32_t i = 1; i < name.len && number < sim->workers; i++)
+        number = number * 10 + (uint32_t) (name.ptr[i] - '0');
+    return number < sim->workers ? number : sim->workers;
+}
+
+/*  Refused by the worker that took it last, and then given to another one that died, or was given
+ *  up, before it took it? */
+static bool
+is_lost_elsewhere (const sim_t *sim, const sim_attempt_t *attempt, const dn_result_t *result)
+{
+    uint32_t worker = worker_named (sim, result->worker);
+
+    return !attempt->runs && worker < sim->workers && worker != attempt->worker &&
+           was_away (sim, worker);
+}
+
 /*  A worker has it, or had: it is lost if that one is. */
 static void
 check_lost_at (sim_t *sim, sim_call_t *call, const sim_attempt_t *attempt, unsigned number)
 {
-    uint32_t          node = SIM_NODE_WORKERS + attempt->worker;
-    const sim_node_t *worker = &sim->node[node];
-
-    if (!worker->alive || worker->was_gone || sim->worker[attempt->worker].drained ||
-        sim_ledger_came_late (sim, node))
+    if (was_away (sim, attempt->worker))
         return;
     if (!attempt->runs && sim->manager.boot > 1 && is_unknowable (sim, call))
         return; /* it was refused there, and whether another had it after that nobody can say */
@@ -308,6 +338,8 @@ check_lost (sim_t *sim, sim_call_t *call, const dn_result_t *result, const sim_f
         return;
     if (result->attempt > 1 && (call->deadline_ms != DN_NEVER || !attempt->received))
         return; /* an attempt before it was lost, and it was not repeated in time */
+    if (is_lost_elsewhere (sim, attempt, result))
+        return;
     if (attempt->received)
         check_lost_at (sim, call, attempt, result->attempt);
     else
