@@ -370,10 +370,14 @@ take_offer (dn_manager_t *self, dn_peer_t *worker, uint32_t slots, uint32_t stan
     part->standby = standby;
     dn_services_withdraw (self->services, part->number);
     dn_row_service_t row;
+    uint32_t         left_out = 0;
     while (dn_list_next (&services, DN_ROW_SERVICE, &row))
-        if (dn_services_offer (self->services, row.name, part->number) == DN_SERVICE_NONE)
-            dn_fx_log (fx, DN_FX_WARN, "services_full", worker->name)->text =
-                "a service of this worker is not served: raise limits/services_max";
+        left_out += dn_services_offer (self->services, row.name, part->number) == DN_SERVICE_NONE;
+    if (left_out) {
+        dn_effect_t *full = dn_fx_log (fx, DN_FX_WARN, "services_full", worker->name);
+        full->text = "services of this worker are not served: raise limits/services_max";
+        full->number = left_out;
+    }
     self->slots = dn_manager_count_slots (self);
     self->granting = dn_waiters_count (self->waiters) > 0;
 }

@@ -29,7 +29,7 @@ static const event_t events[] = {
     {"client_gone", "client", "tasks", "silent_ms", NULL},
     {"version_refused", NULL, NULL, NULL, "text"},
     {"peer_refused", NULL, NULL, NULL, "text"},
-    {"services_full", "worker", NULL, NULL, "text"},
+    {"services_full", "worker", "services", NULL, "text"},
     {"malformed", "peer", "frames", NULL, "text"},
     {"draining", NULL, "tasks", NULL, NULL},
 };
