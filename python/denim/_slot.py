@@ -312,7 +312,9 @@ class _Interrupt:
         from . import _channel
 
         if wish == _channel.WISH_CANCEL:
-            error: BaseException = SoftCancel("the caller has cancelled the task")
+            error: BaseException = SoftCancel(
+                "the caller has cancelled the task, or its deadline has passed"
+            )
         else:
             error = SoftTimeLimit("the task has run for longer than its soft limit")
         return error if self.coroutine is None else self.coroutine(error)

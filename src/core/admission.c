@@ -55,8 +55,9 @@ reject (dn_manager_t *self, dn_link_t link, const dn_submit_t *submit, denim_rea
         msg->text = dn_str (self->text);
     } else if (reason == DENIM_REASON_EXPIRED) {
         snprintf (self->text, sizeof self->text,
-                  "it would miss its deadline: it has %" PRIu32 " ms left, and no slot for about "
-                  "%" PRIu32,
+                  "it would miss its deadline: it has %" PRIu32
+                  " ms left, and a slot comes free in "
+                  "about %" PRIu32 " ms: it needs more time, or more slots",
                   submit->deadline_ms, retry_ms);
         msg->text = dn_str (self->text);
     }

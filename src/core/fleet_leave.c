@@ -10,12 +10,11 @@
 
 #include "base/check.h"
 
-#define NO_EXIT_CODE 255
 
 static const dn_hold_end_t shut_down = {.outcome = DENIM_LOST,
                                         .reason = DENIM_REASON_SHUTDOWN,
                                         .started = true,
-                                        .exit_code = NO_EXIT_CODE};
+                                        .exit_code = DN_NO_EXIT_CODE};
 
 static void
 begin_drain (dn_fleet_t *self, int64_t now_ms, int64_t timeout_ms, dn_effects_t *fx)

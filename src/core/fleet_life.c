@@ -14,9 +14,8 @@
 #include <inttypes.h>
 #include <sys/wait.h>
 
-#define EXIT_BUG     70
-#define EXIT_CONFIG  78
-#define NO_EXIT_CODE 255
+#define EXIT_BUG    70
+#define EXIT_CONFIG 78
 
 static bool
 is_zygote (const dn_fleet_t *self, const dn_slot_t *slot)
@@ -157,7 +156,7 @@ lose_started (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *f
             end.started = true;
         }
         end.signal = signalled ? (uint8_t) WTERMSIG (exited->status) : 0;
-        end.exit_code = coded ? (uint8_t) WEXITSTATUS (exited->status) : NO_EXIT_CODE;
+        end.exit_code = coded ? (uint8_t) WEXITSTATUS (exited->status) : DN_NO_EXIT_CODE;
         dn_fleet_leave_channel (slot, hold, now_ms);
         dn_fleet_end (self, hold, &end, fx);
     }
@@ -338,6 +337,8 @@ distrust (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const char *text, d
 static void
 on_result (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *msg, dn_effects_t *fx)
 {
+    static const dn_hold_end_t late = {
+        .outcome = DENIM_DEADLINE, .started = true, .exit_code = DN_NO_EXIT_CODE};
     const dn_result_t *result = &msg->u.result;
     dn_hold_t         *hold = TAILQ_FIRST (&slot->channel);
 
@@ -350,7 +351,10 @@ on_result (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *ms
         dn_services_ran (self->services, hold->service, result->run_us);
     slot->answered++;
     dn_fleet_leave_channel (slot, hold, now_ms);
-    dn_fleet_answer (self, hold, fx);
+    if (result->outcome == DENIM_CANCELLED && hold->deadline_ms <= now_ms)
+        dn_fleet_end (self, hold, &late, fx); /* to the slot it was a cancel like any other */
+    else
+        dn_fleet_answer (self, hold, fx);
     dn_fleet_follow_channel (self, now_ms, slot, fx);
     dn_fleet_dispatch (self, now_ms, fx);
 }

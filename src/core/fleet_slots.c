@@ -10,7 +10,6 @@
 
 #include "base/check.h"
 
-#define NO_EXIT_CODE 255
 
 static bool
 is_zygote (const dn_fleet_t *self, const dn_slot_t *slot)
@@ -187,7 +186,7 @@ dn_fleet_doom (dn_fleet_t *self, dn_hold_t *hold, denim_outcome_t outcome, denim
                                  .reason = (uint8_t) reason,
                                  .started = true,
                                  .oom = reason == DENIM_REASON_OUT_OF_MEMORY,
-                                 .exit_code = NO_EXIT_CODE};
+                                 .exit_code = DN_NO_EXIT_CODE};
     dn_fleet_take_back (dn_slots_get (self->slots, hold->slot), hold->slot, fx);
 }
 
@@ -222,8 +221,8 @@ see_to_running (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t 
     if (running->doom.outcome)
         dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_KILL, fx);
     else if (running->cancel && running->kill_ms == DN_NEVER) {
-        bool short_grace = running->expired && self->config.grace_ms > DN_EXPIRED_GRACE_MS;
-        running->kill_ms = now_ms + (short_grace ? DN_EXPIRED_GRACE_MS : self->config.grace_ms);
+        bool late = running->deadline_ms <= now_ms && self->config.grace_ms > DN_EXPIRED_GRACE_MS;
+        running->kill_ms = now_ms + (late ? DN_EXPIRED_GRACE_MS : self->config.grace_ms);
         dn_fleet_alarm (self, running->kill_ms);
         tell_task (self, now_ms, slot, running, true, fx);
     }
@@ -259,7 +258,6 @@ dn_fleet_expire_running (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_e
 {
     int64_t kill_ms = now_ms + DN_EXPIRED_GRACE_MS;
 
-    hold->expired = true;
     if (hold->kill_ms == DN_NEVER) { /* else it was told already */
         hold->cancel = hold->cancel ? hold->cancel : 1;
         dn_fleet_take_back (dn_slots_get (self->slots, hold->slot), hold->slot, fx);
@@ -286,7 +284,7 @@ watch_head (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
     if (head->hard_limit_ms && ran_ms >= head->hard_limit_ms)
         dn_fleet_doom (self, head, DENIM_TIME_LIMIT, DENIM_REASON_NONE, fx);
     if (head->kill_ms <= now_ms)
-        dn_fleet_doom (self, head, head->expired ? DENIM_DEADLINE : DENIM_CANCELLED,
+        dn_fleet_doom (self, head, head->deadline_ms <= now_ms ? DENIM_DEADLINE : DENIM_CANCELLED,
                        DENIM_REASON_NONE, fx);
 }
 

@@ -12,8 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define FLUSH_MAX    64 /* answers in one go */
-#define NO_EXIT_CODE 255
+#define FLUSH_MAX 64 /* answers in one go */
 
 enum { RESULT_STARTED = 1, RESULT_OOM = 2 };
 enum { SUBMIT_FINISH = 2 };
@@ -81,7 +80,7 @@ end_text (const dn_fleet_t *self, const dn_hold_t *hold, dn_effects_t *fx)
                               "it ran longer than its hard limit of %" PRId64 " ms and was killed",
                               hold->hard_limit_ms);
     if (end->outcome == DENIM_DEADLINE)
-        return end->started ? "its deadline passed while it ran, and it was killed"
+        return end->started ? "its deadline passed while it ran, and it was ended"
                             : "its deadline passed before it started";
     if (end->outcome == DENIM_CANCELLED)
         return end->started ? "it was cancelled while it ran, and was killed"
@@ -101,7 +100,7 @@ end_text (const dn_fleet_t *self, const dn_hold_t *hold, dn_effects_t *fx)
     if (end->signal)
         return dn_fleet_text (fx, "its slot was ended by signal %u (SIG%s)", end->signal,
                               signal_name (end->signal));
-    if (end->exit_code != NO_EXIT_CODE)
+    if (end->exit_code != DN_NO_EXIT_CODE)
         return dn_fleet_text (fx, "its slot exited with code %u", end->exit_code);
     return "its slot ended, and nobody can say how";
 }
@@ -216,7 +215,7 @@ dn_fleet_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
     static const dn_hold_end_t too_large = {.outcome = DENIM_TOO_LARGE,
                                             .reason = DENIM_REASON_TOO_LARGE,
                                             .started = true,
-                                            .exit_code = NO_EXIT_CODE};
+                                            .exit_code = DN_NO_EXIT_CODE};
     if (hold->forgotten) {
         let_go (self, hold, fx);
         return;
@@ -307,12 +306,12 @@ dn_fleet_flush (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 static bool
 end_unstarted (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_effects_t *fx)
 {
-    dn_hold_end_t end = {.exit_code = NO_EXIT_CODE};
+    dn_hold_end_t end = {.exit_code = DN_NO_EXIT_CODE};
 
     if (hold->forgotten && !hold->finish)
         let_go (self, hold, fx);
     else if (hold->cancel || hold->deadline_ms <= now_ms) {
-        end.outcome = hold->cancel && !hold->expired ? DENIM_CANCELLED : DENIM_DEADLINE;
+        end.outcome = hold->deadline_ms <= now_ms ? DENIM_DEADLINE : DENIM_CANCELLED;
         dn_fleet_end (self, hold, &end, fx);
     } else if (self->stay != DN_STAY_WORKING)
         dn_fleet_refuse (self, hold, DENIM_REASON_DRAINING, fx);
@@ -567,7 +566,7 @@ pass_deadlines (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
     }
     self->deadline_ms = DN_NEVER;
     while ((hold = dn_holds_next (self->holds, &at))) {
-        if (dn_hold_ended (hold) || hold->doom.outcome || hold->expired)
+        if (dn_hold_ended (hold) || hold->doom.outcome)
             continue;
         if (hold->deadline_ms > now_ms || !dn_effects_room (fx, DN_ROWS_SPARE))
             dn_fleet_alarm_deadline (self, hold->deadline_ms);

@@ -39,6 +39,8 @@ typedef enum {
         DN_HOLD_STATES
 } dn_hold_state_t;
 
+#define DN_NO_EXIT_CODE 255 /* as in RESULT */
+
 /*  A task that ended without an answer of its slot, and why; becomes its RESULT. */
 typedef struct {
     uint8_t outcome;   /* denim_outcome_t */
@@ -65,7 +67,6 @@ typedef struct dn_hold {
     bool          finish;      /* it is started also when its client is gone */
     bool          forgotten;   /* its client is gone: it runs on, its answer is dropped */
     bool          interrupted; /* its soft limit was told to it */
-    bool          expired;     /* CHANNEL: its deadline has passed, and it is being ended */
     dn_hold_end_t doom;    /* what it ends as when its slot is killed now; outcome 0: not doomed */
     uint32_t      slot;    /* CHANNEL: which */
     uint32_t      number;  /* CHANNEL: of the task there */

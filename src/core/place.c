@@ -19,10 +19,3 @@ dn_place_better (const dn_candidate_t *a, const dn_candidate_t *b)
     /* placed / slots, compared without a division; a free slot is always below 1 */
     return (uint64_t) a->placed * b->slots < (uint64_t) b->placed * a->slots;
 }
-
-bool
-dn_place_room (const dn_candidate_t *worker, double mean_us)
-{
-    return worker->placed < worker->slots ||
-           worker->placed - worker->slots < dn_place_standby (worker, mean_us);
-}

@@ -28,7 +28,4 @@ uint32_t dn_place_standby (const dn_candidate_t *worker, double mean_us);
 /*  Is `a` the better place than `b` for the next task? Both have room. */
 bool dn_place_better (const dn_candidate_t *a, const dn_candidate_t *b);
 
-/*  Room for one task more? */
-bool dn_place_room (const dn_candidate_t *worker, double mean_us);
-
 #endif

@@ -361,8 +361,6 @@ dn_session_on_result (dn_session_core_t *self, const dn_result_t *msg, dn_effect
     if (msg->outcome == DENIM_VALUE || msg->outcome == DENIM_EXCEPTION)
         dn_line_ran (line, msg->run_us);
     dn_result_t told = *msg;
-    if (told.outcome == DENIM_CANCELLED && !call->cancel && call->deadline_ms <= self->now_ms)
-        told.outcome = DENIM_DEADLINE; /* its worker has ended it before our own timer did */
     if (told.outcome >= DENIM_OUTCOMES)
         told.outcome =
             DENIM_LOST; /* of a newer version: it may have run, and that is all we know */

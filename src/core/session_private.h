@@ -107,9 +107,8 @@ void dn_session_on_missing (dn_session_core_t *self, const dn_missing_t *msg, dn
  *  of them while failing. Sets `more` if there is no room. */
 void dn_session_expire (dn_session_core_t *self, dn_effects_t *fx);
 
-/*  A held call, whose turn it is, has waited for most of its time, and would hardly end before its
- *  deadline: then it ends now, as it would then, and its place goes to another. True: it has. One
- *  that has not waited always goes. */
+/*  A held call, whose turn it is, is late (dn_line_is_late): then it ends now, as it would at its
+ *  deadline, and its place goes to another. True: it has. */
 bool dn_session_end_late (dn_session_core_t *self, dn_call_t *call, dn_effects_t *fx);
 
 /*  When dn_session_expire has something to do. */

@@ -319,7 +319,7 @@ world_start (world_t *self, uint32_t number)
 }
 
 static void
-answer (world_t *self, uint32_t number, uint32_t run_us, uint64_t bytes)
+answer (world_t *self, uint32_t number, denim_outcome_t outcome, uint32_t run_us, uint64_t bytes)
 {
     world_slot_t *slot = &self->slot[number];
     dn_check (slot->count);
@@ -333,6 +333,7 @@ answer (world_t *self, uint32_t number, uint32_t run_us, uint64_t bytes)
     msg.u.result.session = self->client[task.seq];
     msg.u.result.seq = task.seq;
     msg.u.result.attempt = 1;
+    msg.u.result.outcome = (uint8_t) outcome;
     msg.u.result.run_us = run_us;
     feed_slot (self, number, &msg, bytes);
 }
@@ -340,13 +341,19 @@ answer (world_t *self, uint32_t number, uint32_t run_us, uint64_t bytes)
 void
 world_answer (world_t *self, uint32_t slot, uint32_t run_us)
 {
-    answer (self, slot, run_us, 10);
+    answer (self, slot, DENIM_VALUE, run_us, 10);
+}
+
+void
+world_obey (world_t *self, uint32_t slot)
+{
+    answer (self, slot, DENIM_CANCELLED, 1, 0);
 }
 
 void
 world_answer_large (world_t *self, uint32_t slot, uint64_t payload_bytes)
 {
-    answer (self, slot, 1, payload_bytes);
+    answer (self, slot, DENIM_VALUE, 1, payload_bytes);
 }
 
 static void

@@ -143,6 +143,7 @@ void world_run_some (world_t *self, const dn_session_t *client, uint64_t first, 
 /*  The slot starts its next task; answers the one that it is at (starting it, if it has not). */
 void world_start (world_t *self, uint32_t slot);
 void world_answer (world_t *self, uint32_t slot, uint32_t run_us);
+void world_obey (world_t *self, uint32_t slot); /* its task says that it was cancelled */
 void world_answer_large (world_t *self, uint32_t slot, uint64_t payload_bytes);
 void world_result_of (world_t *self, uint32_t slot, uint64_t seq); /* of any task whatever */
 

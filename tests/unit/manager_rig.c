@@ -269,6 +269,16 @@ bench_up (void **state, uint32_t slots)
     return self;
 }
 
+void
+bench_run_some (bench_t *self, int count, uint32_t run_us)
+{
+    for (uint64_t seq = 1000; count-- > 0; seq++) {
+        bench_submit (self, CLIENT, seq);
+        bench_result (self, WORKER, 1, seq, DENIM_VALUE, run_us);
+        bench_ack (self, CLIENT, seq);
+    }
+}
+
 /*  ---- looking ---- */
 
 int

@@ -94,6 +94,8 @@ void bench_refuse (bench_t *self, dn_link_t from, uint8_t client, uint64_t seq, 
 void bench_ack (bench_t *self, dn_link_t from, uint64_t seq);
 void bench_open (bench_t *self, dn_link_t from, uint64_t mark, const dn_row_open_t *calls,
                  int count, uint64_t upto);
+/*  So many tasks of CLIENT run at WORKER, each for so long, and end. */
+void bench_run_some (bench_t *self, int count, uint32_t run_us);
 /*  HELD says that its places are as they were. */
 void bench_held (bench_t *self, dn_link_t from, uint64_t mark, const dn_row_held_t *tasks,
                  int count);

@@ -116,7 +116,9 @@ deadline_before_the_start_and_after_it (void **state)
     assert_int_equal (count_of (world, DN_FX_INTERRUPT), 2);
     assert_int_equal (last_of (world, DN_FX_INTERRUPT)->how, 1);
     assert_int_equal (count_of (world, DN_FX_KILL), 0);
-    world_answer (world, 1, 60000); /* it obeys, and keeps its slot */
+    world_obey (world, 1); /* and keeps its slot */
+    assert_int_equal (result_of (world, 2)->outcome, DENIM_DEADLINE);
+    assert_int_equal (result_of (world, 2)->flags, 1);
     world_pass (world, DN_EXPIRED_GRACE_MS - 1);
     assert_int_equal (count_of (world, DN_FX_KILL), 0);
     world_pass (world, 1);

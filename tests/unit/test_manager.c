@@ -199,22 +199,11 @@ tasks_go_to_the_worker_with_most_room_in_proportion (void **state)
     assert_int_equal (got[1], 3);
 }
 
-/*  Let `count` tasks of `run_us` run and end. */
-static void
-run_some (bench_t *self, int count, uint32_t run_us)
-{
-    for (uint64_t seq = 1000; count-- > 0; seq++) {
-        bench_submit (self, CLIENT, seq);
-        bench_result (self, WORKER, 1, seq, DENIM_VALUE, run_us);
-        bench_ack (self, CLIENT, seq);
-    }
-}
-
 static void
 short_tasks_stand_by_once_eight_results_are_known (void **state)
 {
     bench_t *self = bench_up (state, 1);
-    run_some (self, 7, 100);
+    bench_run_some (self, 7, 100);
     bench_submit (self, CLIENT, 1);
     bench_submit (self, CLIENT, 2);
     assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
@@ -228,7 +217,7 @@ static void
 long_tasks_do_not_stand_by (void **state)
 {
     bench_t *self = bench_up (state, 1);
-    run_some (self, 20, 20000);
+    bench_run_some (self, 20, 20000);
     bench_submit (self, CLIENT, 1);
     bench_submit (self, CLIENT, 2);
     assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
@@ -314,6 +303,29 @@ share_of_one_client_is_bounded_when_it_is_set (void **state)
     }
     bench_submit (self, CLIENT, 3);
     assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_OVER_SHARE);
+}
+
+/*  A row of effects for each of them could be more than there is room for. */
+static void
+services_that_find_no_row_are_told_in_one_line (void **state)
+{
+    bench_t         *self = bench_up (state, 1);
+    static uint8_t   bytes[4096];
+    dn_rows_t        rows = {bytes, sizeof bytes, 0, 0};
+    dn_msg_t         msg = {.kind = DN_MSG_OFFER};
+    char             name[8];
+    dn_row_service_t row;
+    for (int i = 100; i < 300; i++) {
+        snprintf (name, sizeof name, "%d", i);
+        row.name = dn_str (name);
+        assert_int_equal (dn_rows_put (&rows, DN_ROW_SERVICE, &row), 0);
+    }
+    msg.u.offer.slots = 1;
+    msg.u.offer.services = dn_rows_list (&rows);
+    bench_feed (self, WORKER, &msg);
+    assert_int_equal (self->fx->count, 1);
+    assert_string_equal (self->fx->row[0].event, "services_full");
+    assert_int_equal (self->fx->row[0].number, 200 - (self->config.services_max - 1));
 }
 
 /*  ---- time ---- */
@@ -415,6 +427,7 @@ main (void)
         T (draining_refuses_new_tasks_and_lets_old_ones_end),
         T (draining_worker_gets_no_tasks),
         T (share_of_one_client_is_bounded_when_it_is_set),
+        T (services_that_find_no_row_are_told_in_one_line),
         T (each_beat_reaches_every_peer_with_a_rising_mark),
         T (a_task_that_runs_for_long_is_known_after_some_milliseconds),
         T (a_quiet_worker_gets_no_tasks_and_one_that_is_gone_loses_its_own),

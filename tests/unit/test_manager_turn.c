@@ -32,17 +32,6 @@ ask (bench_t *self, dn_link_t from, ask_t what)
     bench_feed (self, from, &msg);
 }
 
-/*  Let so many tasks of CLIENT run at WORKER and end. */
-static void
-run_some (bench_t *self, int count, uint32_t run_us)
-{
-    for (uint64_t seq = 1000; count-- > 0; seq++) {
-        bench_submit (self, CLIENT, seq);
-        bench_result (self, WORKER, 1, seq, DENIM_VALUE, run_us);
-        bench_ack (self, CLIENT, seq);
-    }
-}
-
 /*  Two clients, a worker with so many slots, and run times that are known. */
 static bench_t *
 up (void **state, uint32_t slots, uint32_t run_us)
@@ -52,7 +41,7 @@ up (void **state, uint32_t slots, uint32_t run_us)
     bench_restart (self);
     bench_up (state, slots);
     bench_client (self, OTHER, 2, 1);
-    run_some (self, DN_RESULTS_KNOWN, run_us);
+    bench_run_some (self, DN_RESULTS_KNOWN, run_us);
     return self;
 }
 
@@ -75,6 +64,29 @@ end_one (bench_t *self, dn_link_t to)
     bench_pass (self, 0);
     const dn_effect_t *row = bench_sent (self, to, DN_MSG_GRANT, 0);
     return row ? row->msg.u.grant.grant : 0;
+}
+
+/*  ---- who is alone ---- */
+
+/*  Each of two that believe to be alone would keep for ever what it has by chance. */
+static void
+who_waits_while_others_have_tasks_stays_in_the_ring (void **state)
+{
+    bench_t *self = up (state, 2, RUN_MS * 1000);
+    ask (self, CLIENT, (ask_t){.seq = 1});
+    ask (self, OTHER, (ask_t){.seq = 1});
+    ask (self, CLIENT, (ask_t){.seq = 2});
+    assert_true (end_one (self, CLIENT) != 0);
+    assert_int_equal (bench_sent (self, CLIENT, DN_MSG_GRANT, 0)->msg.u.grant.alone, 0);
+}
+
+static void
+who_waits_while_nobody_else_has_a_task_is_alone (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, CLIENT, (ask_t){.seq = 2});
+    assert_true (end_one (self, CLIENT) != 0);
+    assert_int_equal (bench_sent (self, CLIENT, DN_MSG_GRANT, 0)->msg.u.grant.alone, 1);
 }
 
 /*  ---- deadlines ---- */
@@ -112,7 +124,7 @@ without_a_deadline_or_without_run_times_nothing_is_expired (void **state)
 
     bench_restart (self);
     bench_up (state, 1);
-    run_some (self, DN_RESULTS_KNOWN - 1, RUN_MS * 1000);
+    bench_run_some (self, DN_RESULTS_KNOWN - 1, RUN_MS * 1000);
     ask (self, CLIENT, (ask_t){.seq = 1});
     ask (self, CLIENT, (ask_t){.seq = 2, .deadline_ms = 1});
     assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
@@ -275,6 +287,8 @@ main (void)
 {
 #define T(name) cmocka_unit_test_setup_teardown (name, bench_setup, bench_teardown)
     const struct CMUnitTest tests[] = {
+        T (who_waits_while_others_have_tasks_stays_in_the_ring),
+        T (who_waits_while_nobody_else_has_a_task_is_alone),
         T (a_task_whose_turn_comes_after_its_deadline_is_expired_and_waits_for_none),
         T (a_task_whose_turn_may_come_in_time_is_told_busy_and_waits),
         T (without_a_deadline_or_without_run_times_nothing_is_expired),

@@ -262,18 +262,26 @@ without_any_place_it_asks_ever_more_rarely_but_every_two_seconds (void **state)
     assert_true (toy.results > 0);
 }
 
+/*  Its first calls have all been refused. */
+static dn_pace_t
+refused (bool turn)
+{
+    dn_pace_t pace;
+    dn_pace_init (&pace, 1);
+    for (int i = 0; i < DN_PACE_START; i++)
+        dn_pace_sent (&pace, false, 0);
+    for (int i = 0; i < DN_PACE_START; i++)
+        dn_pace_refused (&pace, false, turn, 2000, 0);
+    assert_int_equal (dn_pace_room (&pace), 0);
+    return pace;
+}
+
 static void
 granted_calls_are_never_held_back (void **state)
 {
-    dn_pace_t pace;
+    dn_pace_t pace = refused (false);
     (void) state;
 
-    dn_pace_init (&pace, 1);
-    for (int i = 0; i < 8; i++)
-        dn_pace_sent (&pace, false, 0);
-    for (int i = 0; i < 8; i++)
-        dn_pace_refused (&pace, false, false, 20, 0);
-    assert_int_equal (dn_pace_room (&pace), 0);
     for (int i = 0; i < 5; i++)
         assert_false (dn_pace_sent (&pace, true, 0));
     assert_int_equal (pace.in_flight, 5);
@@ -287,15 +295,9 @@ granted_calls_are_never_held_back (void **state)
 static void
 who_holds_nothing_tries_the_next_call_at_once (void **state)
 {
-    dn_pace_t pace;
+    dn_pace_t pace = refused (true);
     (void) state;
 
-    dn_pace_init (&pace, 1);
-    for (int i = 0; i < 8; i++)
-        dn_pace_sent (&pace, false, 0);
-    for (int i = 0; i < 8; i++)
-        dn_pace_refused (&pace, false, true, 2000, 0);
-    assert_int_equal (dn_pace_room (&pace), 0);
     dn_pace_idle (&pace);
     dn_pace_sent (&pace, true, 10);
     dn_pace_settle (&pace);
