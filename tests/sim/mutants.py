@@ -122,8 +122,8 @@ def try_mutant(base, mutant, known, args, pool):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--count", type=int, default=6000, help="seeds for each (6000)")
-    parser.add_argument("--seconds", type=float, default=60, help="and time (60)")
+    parser.add_argument("--count", type=int, default=20000, help="seeds for each (20000)")
+    parser.add_argument("--seconds", type=float, default=120, help="and time (120)")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
     patches = os.path.join(ROOT, "tests/sim/mutants")
