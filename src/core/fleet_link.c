@@ -157,22 +157,22 @@ send_offer (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 static dn_list_t
 list_rosters (dn_fleet_t *self, dn_effects_t *fx)
 {
+    uint32_t  lost = dn_crowd_lost (self->forgotten);
     dn_rows_t rows =
-        dn_fx_rows (fx, (size_t) dn_rosters_rows (self->rosters) * DN_ROSTER_ROW_BYTES);
-    dn_rosters_tell (self->rosters, &rows);
+        dn_fx_rows (fx, (size_t) dn_rosters_rows (self->rosters, lost) * DN_ROSTER_ROW_BYTES);
+    dn_rosters_tell (self->rosters, &rows, lost);
     return dn_fx_list (fx, &rows);
 }
 
 static dn_list_t
 list_forgotten (dn_fleet_t *self, dn_effects_t *fx)
 {
-    uint32_t  count = dn_crowd_count (self->forgotten);
-    dn_rows_t rows = dn_fx_rows (fx, (size_t) count * ROW_SESSION_BYTES);
+    uint32_t         count = dn_crowd_count (self->forgotten);
+    dn_rows_t        rows = dn_fx_rows (fx, (size_t) count * ROW_SESSION_BYTES);
+    dn_row_session_t row;
 
-    for (uint32_t i = 0; i < count; i++) {
-        dn_row_session_t row = {*dn_crowd_at (self->forgotten, i)};
+    for (uint32_t number = 0; dn_crowd_next (self->forgotten, &number, &row.session);)
         dn_check (dn_rows_put (&rows, DN_ROW_SESSION, &row) == 0);
-    }
     return dn_fx_list (fx, &rows);
 }
 
@@ -247,6 +247,34 @@ name_services (dn_fleet_t *self, dn_effects_t *fx)
     return dn_fleet_text (fx, "%s", names);
 }
 
+/*  One that is remembered since an earlier epoch is so anew: it goes out later, and a roster of
+ *  this epoch is in doubt then. */
+void
+dn_fleet_remember (dn_fleet_t *self, const dn_session_t *client)
+{
+    if (dn_crowd_number (self->forgotten, client) <= self->forgotten_before)
+        dn_crowd_renew (self->forgotten, client);
+}
+
+/*  Together with the roster, so that who is not on it any more has left nothing behind that is not
+ *  told. The zero session: there were more of them. Their tasks are not touched, as they may be
+ *  back by now. */
+static void
+learn_news (dn_fleet_t *self, uint64_t epoch, uint32_t version, dn_list_t roster,
+            dn_list_t forgotten)
+{
+    dn_row_session_t row;
+
+    if (version)
+        dn_rosters_learn (self->rosters, epoch, version, roster, dn_crowd_newest (self->forgotten));
+    while (dn_list_next (&forgotten, DN_ROW_SESSION, &row)) {
+        if (dn_session_zero (&row.session))
+            dn_rosters_doubt (self->rosters);
+        else
+            dn_fleet_remember (self, &row.session);
+    }
+}
+
 void
 dn_fleet_on_welcome (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx)
 {
@@ -254,6 +282,8 @@ dn_fleet_on_welcome (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_e
 
     if (welcome->link != self->link_number)
         return; /* to an older HELLO; a BEAT makes us say the newest once more, if it is lost */
+    if (welcome->epoch != self->epoch)
+        self->forgotten_before = dn_crowd_newest (self->forgotten);
     self->epoch = welcome->epoch;
     self->heartbeat_ms = welcome->heartbeat_ms ? welcome->heartbeat_ms : DN_HEARTBEAT_MS;
     self->standby_ms = welcome->standby_ms ? welcome->standby_ms : DN_STANDBY_MS;
@@ -261,7 +291,7 @@ dn_fleet_on_welcome (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_e
     self->link = DN_LINK_WELCOMED;
     self->alone_ms = DN_NEVER;
     self->told_ms = INT64_MIN;
-    dn_rosters_learn (self->rosters, welcome->epoch, welcome->roster_version, welcome->roster);
+    learn_news (self, welcome->epoch, welcome->roster_version, welcome->roster, welcome->forgotten);
     renew_silence (self, now_ms);
     dn_fleet_alarm (self, now_ms + 1); /* what stood by too long meanwhile */
 
@@ -305,8 +335,7 @@ dn_fleet_on_beat (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effe
         send_hello (self, now_ms, fx);
     else {
         const dn_beat_t *beat = &msg->u.beat;
-        if (beat->roster_version)
-            dn_rosters_learn (self->rosters, beat->epoch, beat->roster_version, beat->roster);
+        learn_news (self, beat->epoch, beat->roster_version, beat->roster, beat->forgotten);
         send_held (self, beat->mark, fx);
     }
 }

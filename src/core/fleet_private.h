@@ -37,9 +37,10 @@ struct dn_fleet {
     dn_fleet_config_t config;
     dn_holds_t       *holds;
     dn_slots_t       *slots;
-    dn_services_t    *services;  /* what it offers, and how long the tasks of each take */
-    dn_rosters_t     *rosters;   /* who the workers were, for the managers after this one */
-    dn_crowd_t       *forgotten; /* clients that it was told to forget, likewise */
+    dn_services_t    *services;         /* what it offers, and how long the tasks of each take */
+    dn_rosters_t     *rosters;          /* who the workers were, for the managers after this one */
+    dn_crowd_t       *forgotten;        /* clients that are gone, likewise */
+    uint32_t          forgotten_before; /* of them, the last one before this epoch */
     uint64_t          random;
     int64_t           due_ms;      /* the next tick: never later than what it is for */
     int64_t           deadline_ms; /* the same, for the deadlines of tasks */
@@ -115,6 +116,9 @@ void dn_fleet_on_welcome (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg,
 void dn_fleet_on_who (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
 void dn_fleet_on_beat (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
 void dn_fleet_on_fault (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
+
+/*  A client is gone: it is in each HELLO from now on. */
+void dn_fleet_remember (dn_fleet_t *self, const dn_session_t *client);
 void dn_fleet_on_ask (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
 
 /*  May anything be sent but HELLO? */

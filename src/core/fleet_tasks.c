@@ -514,7 +514,7 @@ dn_fleet_on_forget (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_ef
     uint32_t   at = 0;
     dn_hold_t *hold;
 
-    dn_crowd_add (self->forgotten, &msg->u.forget.session);
+    dn_fleet_remember (self, &msg->u.forget.session);
     while ((hold = dn_holds_next (self->holds, &at)))
         if (dn_session_eq (&hold->session, &msg->u.forget.session))
             hold->forgotten = true;

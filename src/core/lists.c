@@ -29,8 +29,7 @@ never_ran (const dn_manager_t *self, const dn_peer_t *client, const dn_row_open_
         return call->term == client->u.client.term;
     return client->u.client.early && !self->overlooked &&
            dn_rosters_all_back (self->rosters, call->epoch) &&
-           !dn_crowd_has (self->forgotten, &client->session) &&
-           !dn_crowd_overflowed (self->forgotten);
+           !dn_crowd_has (self->forgotten, &client->session) && !dn_crowd_lost (self->forgotten);
 }
 
 static void
@@ -310,8 +309,10 @@ dn_manager_on_held (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t 
     from->u.worker.rss_bytes = held->rss_bytes;
     from->u.worker.slots = held->slots;
     from->u.worker.standby = held->standby;
-    if (held->mark >= from->u.worker.roster_mark)
+    if (held->mark >= from->u.worker.news_mark) {
         from->u.worker.roster = from->u.worker.roster_sent;
+        from->u.worker.forgets = from->u.worker.forgets_sent;
+    }
     dn_manager_name_workers (self);
     from->u.worker.refused = false;
     self->granting = dn_waiters_count (self->waiters) > 0; /* it may have been quiet */

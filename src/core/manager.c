@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SILENT_BEATS 3 /* after which a peer opens a fresh socket, at the latest */
+#define SILENT_BEATS 3   /* after which a peer opens a fresh socket, at the latest */
+#define CONNECT_MS   500 /* that this may take, however short a heartbeat is */
 
 /*  ---- construction ---- */
 
@@ -27,6 +28,7 @@ dn_manager_new (const dn_manager_config_t *config, int64_t now_ms)
     self->services = dn_services_new (config->services_max, config->workers_max, config->seed);
     self->rosters = dn_rosters_new (DN_EPOCHS_MAX);
     self->forgotten = dn_crowd_new (DN_GONE_CLIENTS_MAX, config->seed);
+    self->forgets = dn_crowd_new (DN_FORGETS_MAX, config->seed);
     self->left = dn_crowd_new (DN_LEFT_MAX, config->seed);
     self->strays = dn_crowd_new (DN_STRAYS_MAX, config->seed);
     self->waiters = dn_waiters_new (config->clients_max, config->services_max, self->peers);
@@ -35,7 +37,7 @@ dn_manager_new (const dn_manager_config_t *config, int64_t now_ms)
     if (self->peers)
         self->tasks = dn_tasks_new (config->tasks_max, self->peers, config->seed);
     if (!self->peers || !self->services || !self->tasks || !self->rosters || !self->forgotten ||
-        !self->strays || !self->left || !self->batch || !self->waiters)
+        !self->forgets || !self->strays || !self->left || !self->batch || !self->waiters)
         dn_manager_destroy (&self);
     return self;
 }
@@ -52,6 +54,7 @@ dn_manager_destroy (dn_manager_t **self_p)
     dn_peers_destroy (&self->peers);
     dn_rosters_destroy (&self->rosters);
     dn_crowd_destroy (&self->forgotten);
+    dn_crowd_destroy (&self->forgets);
     dn_crowd_destroy (&self->left);
     dn_crowd_destroy (&self->strays);
     free (self->batch);
@@ -242,25 +245,38 @@ dn_manager_refused (dn_manager_t *self, int64_t now_ms, const dn_effect_t *effec
 
 /*  ---- time ---- */
 
-/*  One beat longer than it may take a peer to notice by itself that the old manager is silent, and
- *  to connect. */
+/*  As long as it may take a peer to notice by itself that the old manager is silent, and to
+ *  connect: one beat more, or several if they are short. */
 bool
 dn_manager_settling (const dn_manager_t *self)
 {
     uint32_t beats = self->config.liveness > SILENT_BEATS ? self->config.liveness : SILENT_BEATS;
-    return self->beats < beats + 1;
+    uint32_t connect = (CONNECT_MS + self->config.heartbeat_ms - 1) / self->config.heartbeat_ms;
+    return self->beats < beats + connect;
 }
 
-/*  The newest roster goes out to this worker, before or with the BEAT of that mark. */
-void
-dn_manager_note_roster (dn_manager_t *self, dn_peer_t *worker, uint64_t mark)
+/*  A BEAT that should have had news and has not is none of those that are known by their answer. */
+static void
+tell_news (const dn_manager_t *self, dn_peer_t *worker, dn_beat_t *beat, dn_news_t *news,
+           dn_effects_t *fx)
 {
-    worker->u.worker.roster_sent = self->roster;
-    worker->u.worker.roster_mark = mark;
+    dn_worker_part_t *part = &worker->u.worker;
+    bool              newest = part->roster == self->roster;
+    if (newest && part->forgets == dn_crowd_newest (self->forgets))
+        return;
+    if (!dn_manager_make_news (self, worker, news, fx)) {
+        part->news_mark = worker->mark + 1;
+        return;
+    }
+    beat->roster_version = newest ? 0 : self->roster;
+    if (!newest)
+        beat->roster = news->roster;
+    beat->forgotten = news->forgets;
+    dn_manager_note_news (self, worker, worker->mark);
 }
 
 void
-dn_manager_beat (dn_manager_t *self, dn_peer_t *peer, dn_list_t *roster, dn_effects_t *fx)
+dn_manager_beat (dn_manager_t *self, dn_peer_t *peer, dn_news_t *news, dn_effects_t *fx)
 {
     dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_BEAT);
     dn_beat_t   *beat = &row->msg.u.beat;
@@ -271,13 +287,8 @@ dn_manager_beat (dn_manager_t *self, dn_peer_t *peer, dn_list_t *roster, dn_effe
     beat->load = (uint8_t) (load < 100 ? load : 100);
     if (peer->role == DN_ROLE_CLIENT)
         peer->u.client.beat_ms = self->now_ms;
-    if (peer->role != DN_ROLE_WORKER || peer->u.worker.roster == self->roster)
-        return;
-    if (!roster->count)
-        *roster = dn_manager_roster (self, fx);
-    beat->roster_version = self->roster;
-    beat->roster = *roster;
-    dn_manager_note_roster (self, peer, peer->mark);
+    if (peer->role == DN_ROLE_WORKER)
+        tell_news (self, peer, beat, news, fx);
 }
 
 static void
@@ -300,7 +311,7 @@ static void
 beat (dn_manager_t *self, dn_effects_t *fx)
 {
     dn_peer_t *peer;
-    dn_list_t  roster = {0};
+    dn_news_t  news = {0};
     while (dn_effects_room (fx, DN_SWEEP_ROWS)) {
         peer = dn_peers_next (self->peers, &self->beat_row);
         if (!peer) {
@@ -310,7 +321,7 @@ beat (dn_manager_t *self, dn_effects_t *fx)
         if (!peer->gone)
             note_silence (self, peer, fx);
         if (!peer->gone && peer->link)
-            dn_manager_beat (self, peer, &roster, fx);
+            dn_manager_beat (self, peer, &news, fx);
     }
 }
 

@@ -22,8 +22,9 @@
 #define DN_SETTLED_MS       10     /* or after this time */
 #define DN_EPOCHS_MAX       8      /* earlier boots whose workers are known */
 #define DN_GONE_CLIENTS_MAX 4096   /* clients that earlier boots have forgotten */
-#define DN_LEFT_MAX         4096   /* workers that have come and gone */
-#define DN_STRAYS_MAX       256    /* workers that are gone with tasks that nobody settled */
+#define DN_FORGETS_MAX      999  /* of this boot, told to workers, and one row if there were more */
+#define DN_LEFT_MAX         4096 /* workers that have come and gone */
+#define DN_STRAYS_MAX       256  /* workers that are gone with tasks that nobody settled */
 
 /*  What one worker may let go of, until it is told. */
 typedef struct {
@@ -40,6 +41,7 @@ struct dn_manager {
     dn_tasks_t           *tasks;
     dn_rosters_t         *rosters;    /* of earlier boots */
     dn_crowd_t           *forgotten;  /* clients that some worker was told to forget before */
+    dn_crowd_t           *forgets;    /* clients that this boot has forgotten, in order */
     dn_crowd_t           *left;       /* workers that said HELLO to this boot and have no row */
     dn_crowd_t           *strays;     /* workers on the roster that have no row any more */
     dn_settled_batch_t   *batch;      /* by number of the worker */
@@ -93,14 +95,25 @@ dn_manager_handler_fn dn_manager_on_bye;
 void dn_manager_go (dn_manager_t *self, dn_peer_t *peer, denim_reason_t reason, dn_effects_t *fx);
 void dn_manager_sweep (dn_manager_t *self, dn_effects_t *fx);
 
-/*  Who the workers are, in this turn's scratch. */
-dn_list_t dn_manager_roster (const dn_manager_t *self, dn_effects_t *fx);
+/*  What workers must know of: who all the workers are, and who of the clients was forgotten after
+ *  number `since`. Lists in a turn's scratch, made on first use. */
+typedef struct {
+    bool      roster_made;
+    bool      forgets_made;
+    uint32_t  since;
+    dn_list_t roster;
+    dn_list_t forgets;
+} dn_news_t;
 
-/*  BEAT for this peer; a worker that has not heard of the newest roster gets it along: *roster,
- *  which is made on first use and lasts for a turn. */
-void dn_manager_beat (dn_manager_t *self, dn_peer_t *peer, dn_list_t *roster, dn_effects_t *fx);
+/*  The news for this worker; false when there is no room for them in this turn. They are sent with
+ *  the BEAT of that mark, or before it. */
+bool dn_manager_make_news (const dn_manager_t *self, const dn_peer_t *worker, dn_news_t *news,
+                           dn_effects_t *fx);
+void dn_manager_note_news (const dn_manager_t *self, dn_peer_t *worker, uint64_t mark);
 
-void dn_manager_note_roster (dn_manager_t *self, dn_peer_t *worker, uint64_t mark);
+/*  BEAT for this peer; a worker that is not known to have the newest roster, or to remember all who
+ *  were forgotten, gets both along. */
+void dn_manager_beat (dn_manager_t *self, dn_peer_t *peer, dn_news_t *news, dn_effects_t *fx);
 
 /*  Workers that have joined are given tasks once the others know of them. */
 void dn_manager_name_workers (dn_manager_t *self);
@@ -198,6 +211,11 @@ void dn_manager_ask_again (dn_manager_t *self, dn_task_t *task, dn_effects_t *fx
  *  table is full. */
 dn_task_t *dn_manager_adopt (dn_manager_t *self, dn_peer_t *client, dn_peer_t *worker,
                              const dn_row_key_t *key);
+
+/*  Is this worker known to remember the client as forgotten, if it was? Before that it must not let
+ *  go of anything that shows that the client had a task there. */
+bool dn_manager_remembers (const dn_manager_t *self, const dn_peer_t *worker,
+                           const dn_session_t *client);
 
 /*  The client is not known, and is to be forgotten where it is. */
 void dn_manager_forget (dn_manager_t *self, const dn_peer_t *worker, const dn_session_t *client,

@@ -36,8 +36,11 @@ dn_manager_go (dn_manager_t *self, dn_peer_t *peer, denim_reason_t reason, dn_ef
         dn_manager_release_now (self, peer, fx);
         dn_services_withdraw (self->services, peer->u.worker.number);
         dn_manager_withdraw_grants (self, peer);
-    } else
+    } else {
         dn_manager_leave_rings (self, peer);
+        if (reason != DENIM_REASON_SHUTDOWN) /* else it will not come back: nobody must know */
+            dn_crowd_renew (self->forgets, &peer->session);
+    }
     self->slots = dn_manager_count_slots (self);
     uint32_t     had = worker ? peer->u.worker.placed : peer->tasks_count;
     bool         expected = reason == DENIM_REASON_SHUTDOWN && had == 0;
@@ -123,8 +126,8 @@ forget_tasks (dn_manager_t *self, dn_peer_t *client, dn_effects_t *fx)
         dn_manager_settle (self, task, fx);
     }
     if (client->reason == DENIM_REASON_SHUTDOWN)
-        return true; /* it will not come back: nobody has to remember it */
-    dn_peer_t *worker;
+        return true;
+    dn_peer_t *worker; /* sooner than the next BEAT, and what it has of the client goes, too */
     while ((worker = dn_peers_next (self->peers, &client->u.client.forget_row))) {
         if (worker->role == DN_ROLE_WORKER && !worker->gone)
             dn_manager_forget (self, worker, &client->session, fx);
@@ -184,15 +187,15 @@ make_room (dn_manager_t *self)
     return false;
 }
 
-/*  ---- the roster ---- */
+/*  ---- the roster, and who was forgotten ---- */
 
 /*  A roster that cannot name all of them ends with the zero session: see rosters.h. */
-dn_list_t
-dn_manager_roster (const dn_manager_t *self, dn_effects_t *fx)
+static bool
+list_roster (const dn_manager_t *self, dn_list_t *roster, dn_effects_t *fx)
 {
     dn_rows_t        rows = dn_fx_rows (fx, DN_ROSTER_MAX * SESSION_BYTES);
     dn_row_session_t row_session = {{{0}}};
-    bool             whole = !dn_crowd_overflowed (self->strays);
+    bool             whole = !dn_crowd_lost (self->strays);
     dn_peer_t       *peer;
     for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));) {
         if (peer->role != DN_ROLE_WORKER)
@@ -201,16 +204,59 @@ dn_manager_roster (const dn_manager_t *self, dn_effects_t *fx)
         whole = whole && rows.count + 1 < DN_ROSTER_MAX;
         whole = whole && dn_rows_put (&rows, DN_ROW_SESSION, &row_session) == 0;
     }
-    for (uint32_t i = 0; i < dn_crowd_count (self->strays); i++) {
-        row_session.session = *dn_crowd_at (self->strays, i);
+    for (uint32_t at = 0; dn_crowd_next (self->strays, &at, &row_session.session);) {
         whole = whole && rows.count + 1 < DN_ROSTER_MAX;
         if (whole && !dn_peers_by_session (self->peers, &row_session.session))
             whole = dn_rows_put (&rows, DN_ROW_SESSION, &row_session) == 0;
     }
     memset (&row_session, 0, sizeof row_session);
     if (!whole)
-        dn_rows_put (&rows, DN_ROW_SESSION, &row_session);
-    return dn_fx_list (fx, &rows);
+        whole = dn_rows_put (&rows, DN_ROW_SESSION, &row_session) == 0;
+    *roster = dn_fx_list (fx, &rows);
+    return whole;
+}
+
+/*  Those after number `since`; before them the zero session, if one more is not known any more. */
+static bool
+list_forgets (const dn_manager_t *self, uint32_t since, dn_list_t *forgets, dn_effects_t *fx)
+{
+    dn_rows_t        rows = dn_fx_rows (fx, (DN_FORGETS_MAX + 1) * SESSION_BYTES);
+    dn_row_session_t row = {{{0}}};
+    bool             fits = true;
+    if (dn_crowd_lost (self->forgets) > since)
+        fits = dn_rows_put (&rows, DN_ROW_SESSION, &row) == 0;
+    while (fits && dn_crowd_next (self->forgets, &since, &row.session))
+        fits = dn_rows_put (&rows, DN_ROW_SESSION, &row) == 0;
+    *forgets = dn_fx_list (fx, &rows);
+    return fits;
+}
+
+/*  A roster never goes without those who were forgotten before it was made: whoever is not on it
+ *  any more may have run what they were told nobody has. */
+bool
+dn_manager_make_news (const dn_manager_t *self, const dn_peer_t *worker, dn_news_t *news,
+                      dn_effects_t *fx)
+{
+    uint32_t since = worker->u.worker.forgets;
+    if (!news->roster_made)
+        news->roster_made = list_roster (self, &news->roster, fx);
+    if (!news->forgets_made || news->since != since)
+        news->forgets_made = list_forgets (self, since, &news->forgets, fx);
+    news->since = since;
+    return news->roster_made && news->forgets_made;
+}
+
+/*  What is repeated is known with the first BEAT of it that is answered. */
+void
+dn_manager_note_news (const dn_manager_t *self, dn_peer_t *worker, uint64_t mark)
+{
+    dn_worker_part_t *part = &worker->u.worker;
+    uint32_t          newest = dn_crowd_newest (self->forgets);
+    if (part->roster_sent == self->roster && part->forgets_sent == newest)
+        return;
+    part->roster_sent = self->roster;
+    part->forgets_sent = newest;
+    part->news_mark = mark;
 }
 
 /*  Do all other workers that are linked have a roster with this one? Or have they had the time to
@@ -248,13 +294,13 @@ dn_manager_name_workers (dn_manager_t *self)
 /*  A new worker must be known to all of them before it is given a task: if it dies together with
  *  the manager, the others tell the next one that it was there. */
 static void
-join (dn_manager_t *self, dn_peer_t *joined, dn_list_t *roster, dn_effects_t *fx)
+join (dn_manager_t *self, dn_peer_t *joined, dn_news_t *news, dn_effects_t *fx)
 {
     dn_peer_t *peer;
     for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));)
         if (peer != joined && peer->role == DN_ROLE_WORKER && !peer->gone && peer->link &&
             dn_effects_room (fx, DN_SWEEP_ROWS))
-            dn_manager_beat (self, peer, roster, fx);
+            dn_manager_beat (self, peer, news, fx);
     joined->u.worker.joined = self->roster;
     joined->u.worker.joined_beat = self->beats;
     joined->u.worker.named = false;
@@ -332,12 +378,14 @@ welcome (dn_manager_t *self, const dn_peer_t *peer, dn_effects_t *fx)
 }
 
 static void
-welcome_worker (dn_manager_t *self, dn_peer_t *worker, const dn_list_t *roster, dn_effects_t *fx)
+welcome_worker (dn_manager_t *self, dn_peer_t *worker, dn_news_t *news, dn_effects_t *fx)
 {
+    dn_check (dn_manager_make_news (self, worker, news, fx)); /* the scratch is empty before it */
     dn_welcome_t *msg = welcome (self, worker, fx);
     msg->roster_version = self->roster;
-    msg->roster = *roster;
-    dn_manager_note_roster (self, worker, worker->mark + 1);
+    msg->roster = news->roster;
+    msg->forgotten = news->forgets;
+    dn_manager_note_news (self, worker, worker->mark + 1);
 }
 
 void
@@ -431,10 +479,10 @@ dn_manager_on_worker_hello (dn_manager_t *self, const dn_manager_event_t *in, dn
     take_offer (self, worker, hello->slots, hello->standby, hello->services, fx);
 
     self->roster += joins;
-    dn_list_t roster = dn_manager_roster (self, fx);
-    welcome_worker (self, worker, &roster, fx);
+    dn_news_t news = {0};
+    welcome_worker (self, worker, &news, fx);
     if (joins)
-        join (self, worker, &roster, fx);
+        join (self, worker, &news, fx);
     dn_effect_t *row = dn_fx_log (fx, DN_FX_INFO, "worker_ready", worker->name);
     row->text = part->host;
     row->number = hello->slots;

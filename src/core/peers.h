@@ -38,18 +38,20 @@ typedef struct {
 typedef struct {
     uint32_t     number; /* 0 to workers_max - 1, for sets of workers */
     uint32_t     pid;
-    uint32_t     slots;       /* tasks at a time, as announced last */
-    uint32_t     standby;     /* tasks beyond those, at most, likewise */
-    uint32_t     placed;      /* tasks that hold a place there */
-    uint32_t     reserved;    /* places that are granted and not taken up yet */
-    uint32_t     roster;      /* version of the one that it is known to have */
-    uint32_t     roster_sent; /* of the one that it was sent last, */
-    uint32_t     joined;      /* of the first one that names it */
-    uint32_t     joined_beat; /* of the manager, when it joined */
-    bool         named;       /* the others know of it: it may be given tasks */
-    uint64_t     roster_mark; /* which it has when it answers this BEAT */
-    uint64_t     listed_mark; /* what was sent to it before this BEAT has been answered, or lost */
-    uint32_t     restarts;    /* of its slots */
+    uint32_t     slots;        /* tasks at a time, as announced last */
+    uint32_t     standby;      /* tasks beyond those, at most, likewise */
+    uint32_t     placed;       /* tasks that hold a place there */
+    uint32_t     reserved;     /* places that are granted and not taken up yet */
+    uint32_t     roster;       /* version of the one that it is known to have */
+    uint32_t     roster_sent;  /* of the one that it was sent last, */
+    uint32_t     joined;       /* of the first one that names it */
+    uint32_t     joined_beat;  /* of the manager, when it joined */
+    bool         named;        /* the others know of it: it may be given tasks */
+    uint32_t     forgets;      /* clients that were forgotten: it knows those up to this number */
+    uint32_t     forgets_sent; /* and has been sent those up to this one, */
+    uint64_t     news_mark;    /* which it has, with the roster, when it answers this BEAT */
+    uint64_t     listed_mark;  /* what was sent to it before this BEAT has been answered, or lost */
+    uint32_t     restarts;     /* of its slots */
     uint64_t     rss_bytes;
     bool         draining;
     bool         refused;  /* it refused a task as BUSY since its last RESULT: our count is off */

@@ -19,6 +19,8 @@ typedef struct {
     uint32_t    count;
     uint32_t    away;   /* of them, those that are not back */
     uint64_t    learnt; /* rising with every epoch learnt */
+    uint32_t    since;  /* what the caller gave when the epoch was learnt */
+    bool        doubt;  /* it proves nothing, in whatever version */
     dn_member_t member[DN_ROSTER_MAX];
 } dn_roster_t;
 
@@ -71,23 +73,28 @@ newer (dn_rosters_t *self, uint64_t epoch, uint32_t version)
     return roster;
 }
 
+/*  The zero session says that there are others, and so does one for which there is no room. */
 static void
 add (dn_roster_t *roster, const dn_session_t *session, bool back)
 {
-    bool         last = roster->count == DN_ROSTER_MAX - 1;
-    dn_session_t nobody = {{0}};
-    if (roster->count == DN_ROSTER_MAX)
+    if (dn_session_zero (session) || roster->count == DN_ROSTER_MAX - 1) {
+        roster->doubt = true;
         return;
-    roster->member[roster->count++] = (dn_member_t){last ? nobody : *session, back && !last};
-    roster->away += !back || last;
+    }
+    roster->member[roster->count++] = (dn_member_t){*session, back};
+    roster->away += !back;
 }
 
 void
-dn_rosters_learn (dn_rosters_t *self, uint64_t epoch, uint32_t version, dn_list_t workers)
+dn_rosters_learn (dn_rosters_t *self, uint64_t epoch, uint32_t version, dn_list_t workers,
+                  uint32_t since)
 {
+    bool         known = epoch && find (self, epoch);
     dn_roster_t *roster = newer (self, epoch, version);
     if (!roster)
         return;
+    if (!known)
+        roster->since = since;
     roster->version = version;
     roster->count = roster->away = 0;
     dn_row_session_t row;
@@ -95,24 +102,45 @@ dn_rosters_learn (dn_rosters_t *self, uint64_t epoch, uint32_t version, dn_list_
         add (roster, &row.session, false);
 }
 
+void
+dn_rosters_doubt (dn_rosters_t *self)
+{
+    for (uint32_t i = 0; i < self->max; i++)
+        self->row[i].doubt = self->row[i].epoch != 0;
+}
+
+static bool
+is_doubtful (const dn_roster_t *roster, uint32_t lost)
+{
+    return roster->epoch && (roster->doubt || roster->since < lost);
+}
+
 uint32_t
-dn_rosters_rows (const dn_rosters_t *self)
+dn_rosters_rows (const dn_rosters_t *self, uint32_t lost)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < self->max; i++)
-        count += self->row[i].count;
+        count += self->row[i].count + is_doubtful (&self->row[i], lost);
     return count;
 }
 
-void
-dn_rosters_tell (const dn_rosters_t *self, dn_rows_t *rows)
+static void
+tell_member (dn_rows_t *rows, const dn_roster_t *roster, const dn_session_t *member)
 {
+    dn_row_roster_t row = {roster->epoch, roster->version, *member};
+    dn_check (dn_rows_put (rows, DN_ROW_ROSTER, &row) == 0);
+}
+
+void
+dn_rosters_tell (const dn_rosters_t *self, dn_rows_t *rows, uint32_t lost)
+{
+    static const dn_session_t others = {{0}};
     for (uint32_t i = 0; i < self->max; i++) {
         const dn_roster_t *roster = &self->row[i];
-        for (uint32_t j = 0; j < roster->count; j++) {
-            dn_row_roster_t row = {roster->epoch, roster->version, roster->member[j].session};
-            dn_check (dn_rows_put (rows, DN_ROW_ROSTER, &row) == 0);
-        }
+        for (uint32_t j = 0; j < roster->count; j++)
+            tell_member (rows, roster, &roster->member[j].session);
+        if (is_doubtful (roster, lost))
+            tell_member (rows, roster, &others);
     }
 }
 
@@ -125,24 +153,31 @@ was_back (const dn_roster_t *roster, const dn_session_t *session)
     return false;
 }
 
-/*  What was read into the spare row is the newest: whoever came back is so still. */
+/*  What was read into the spare row is the newest: whoever came back is so still. A doubt counts in
+ *  whatever version it comes. */
 static void
 replace (dn_rosters_t *self)
 {
-    dn_roster_t *roster =
-        self->spare.epoch ? newer (self, self->spare.epoch, self->spare.version) : NULL;
-    if (roster) {
-        for (uint32_t i = 0; i < self->spare.count; i++) {
-            dn_member_t *member = &self->spare.member[i];
+    dn_roster_t *spare = &self->spare;
+    if (!spare->epoch)
+        return;
+    dn_roster_t *old = find (self, spare->epoch);
+    dn_roster_t *roster = newer (self, spare->epoch, spare->version);
+    spare->doubt = spare->doubt || (old && old->doubt);
+    if (!roster)
+        old->doubt = spare->doubt;
+    else {
+        for (uint32_t i = 0; i < spare->count; i++) {
+            dn_member_t *member = &spare->member[i];
             if (!member->back && was_back (roster, &member->session)) {
                 member->back = true;
-                self->spare.away--;
+                spare->away--;
             }
         }
-        self->spare.learnt = roster->learnt;
-        *roster = self->spare;
+        spare->learnt = roster->learnt;
+        *roster = *spare;
     }
-    self->spare.epoch = 0;
+    spare->epoch = 0;
 }
 
 void
@@ -158,6 +193,7 @@ dn_rosters_merge (dn_rosters_t *self, dn_list_t rows, uint64_t own_epoch, dn_ros
             spare->epoch = row.epoch == own_epoch ? 0 : row.epoch;
             spare->version = row.version;
             spare->count = spare->away = 0;
+            spare->doubt = false;
         }
         if (spare->epoch)
             add (spare, &row.session, back (arg, &row.session));
@@ -182,5 +218,5 @@ bool
 dn_rosters_all_back (const dn_rosters_t *self, uint64_t epoch)
 {
     const dn_roster_t *roster = epoch ? find (self, epoch) : NULL;
-    return roster && roster->count && roster->away == 0;
+    return roster && roster->count && roster->away == 0 && !roster->doubt;
 }

@@ -5,7 +5,9 @@
  *  it says that a task never ran. Owns: one list of sessions for each epoch, the newest version of
  *  it; and, for the manager, how many on it have not come back.
  *
- *  A roster that cannot name everybody ends with the zero session, which never comes back.
+ *  A roster that proves nothing ends with the zero session, which never comes back: it cannot name
+ *  everybody, or it is not known any more which clients were forgotten in its time or later. One
+ *  version with it is enough.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -25,12 +27,19 @@ dn_rosters_t *dn_rosters_new (uint32_t epochs_max);
 void          dn_rosters_destroy (dn_rosters_t **self_p);
 
 /*  The list of sessions (row_session) is the roster of that epoch, unless a newer version is known.
- *  The epoch that was learnt first goes when there are too many. */
-void dn_rosters_learn (dn_rosters_t *self, uint64_t epoch, uint32_t version, dn_list_t workers);
+ *  The epoch that was learnt first goes when there are too many. `since`: number of the client that
+ *  was forgotten last before, and kept if the epoch is known. */
+void dn_rosters_learn (dn_rosters_t *self, uint64_t epoch, uint32_t version, dn_list_t workers,
+                       uint32_t since);
 
-/*  Write all of them as rows for a HELLO (row_roster). Asserts that they find room. */
-void     dn_rosters_tell (const dn_rosters_t *self, dn_rows_t *rows);
-uint32_t dn_rosters_rows (const dn_rosters_t *self);
+/*  None of those that are known proves anything. */
+void dn_rosters_doubt (dn_rosters_t *self);
+
+/*  Write all of them as rows for a HELLO (row_roster). Asserts that they find room. `lost`: number
+ *  of the last client that was forgotten and is not remembered any more: rosters of before that
+ *  prove nothing. */
+void     dn_rosters_tell (const dn_rosters_t *self, dn_rows_t *rows, uint32_t lost);
+uint32_t dn_rosters_rows (const dn_rosters_t *self, uint32_t lost);
 
 /*  Has this worker said HELLO to the manager that asks? */
 typedef bool (dn_roster_back_fn) (const void *arg, const dn_session_t *worker);

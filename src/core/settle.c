@@ -169,8 +169,9 @@ void
 dn_manager_release (dn_manager_t *self, const dn_peer_t *worker, const dn_row_key_t *task,
                     uint64_t bytes, dn_effects_t *fx)
 {
-    if (!worker || worker->gone || !worker->link)
-        return; /* if it comes back, its HELLO lists the task */
+    if (!worker || worker->gone || !worker->link ||
+        !dn_manager_remembers (self, worker, &task->session))
+        return; /* it lists the task again: in its HELLO, if it comes back */
     dn_settled_batch_t *batch = &self->batch[worker->u.worker.number];
     if (self->batches == 0)
         self->settled_ms = self->now_ms + DN_SETTLED_MS;
@@ -208,6 +209,16 @@ dn_manager_settle (dn_manager_t *self, dn_task_t *task, dn_effects_t *fx)
     if (task->state == DN_TASK_FINISHED)
         dn_manager_release (self, dn_manager_worker_of (self, task), &key, task->answer_bytes, fx);
     dn_manager_move (self, task, DN_TASK_FREE, NULL);
+}
+
+bool
+dn_manager_remembers (const dn_manager_t *self, const dn_peer_t *worker, const dn_session_t *client)
+{
+    uint32_t known = worker->u.worker.forgets;
+    if (known == dn_crowd_newest (self->forgets))
+        return true;
+    uint32_t number = dn_crowd_number (self->forgets, client);
+    return number ? number <= known : dn_crowd_lost (self->forgets) <= known;
 }
 
 void

@@ -81,14 +81,45 @@ find (sim_t *sim, uint32_t client, uint64_t seq)
     return NULL;
 }
 
-/*  The stated limit: a worker that joined, and the manager died before its roster arrived anywhere:
- *  at once, or while the others were cut off for longer than it waits for them. No other worker
- *  that has come to the next manager has heard of the one that ran the task, from the manager that
- *  the call is stamped with; so nobody can tell that it has to be waited for. */
+/*  The first task that this manager gives to a worker: have all others that are linked, and were
+ *  there before it, heard of it? It waits for them until the second beat after it came; a whole
+ *  heartbeat lies before that one. */
+void
+sim_ledger_give (sim_t *sim, uint32_t number)
+{
+    const dn_peers_t *peers = dn_manager_peers (sim->manager.core);
+    sim_worker_t     *worker = &sim->worker[number];
+    const dn_peer_t  *self = dn_peers_by_session (peers, &worker->config.session);
+    uint64_t          boot = 1ull << sim->manager.boot % 64;
+    int64_t           waits_us = SIM_MS (sim->heartbeat_ms);
+
+    if (!self || worker->given & boot)
+        return;
+    worker->given |= boot;
+    if (sim->now_us >= sim->node[SIM_NODE_WORKERS + number].greeted_us + waits_us)
+        return;
+    for (uint32_t i = 0; i < sim->workers; i++) {
+        const sim_worker_t *other = &sim->worker[i];
+        const dn_peer_t    *peer = dn_peers_by_session (peers, &other->config.session);
+        if (!peer || peer->gone || !peer->link || peer->u.worker.joined >= self->u.worker.joined)
+            continue;
+        if (!(other->heard_of[sim->manager.boot % 64] & 1u << number))
+            worker->early |= boot;
+    }
+}
+
+/*  The stated limit: a worker joined while the others were cut off, the manager waited for them and
+ *  then gave it the task, and died before one of them had heard of it. No other worker that has
+ *  come to the next manager has heard of the one that has the task, from the manager that the call
+ *  is stamped with, and that one has not come; so nobody can tell that it has to be waited for. */
 static bool
 is_unheard_of (const sim_t *sim, const sim_call_t *call, uint32_t worker)
 {
-    if (call->boot_sent == sim->manager.boot)
+    const sim_worker_t *self = &sim->worker[worker];
+    const sim_node_t   *node = &sim->node[SIM_NODE_WORKERS + worker];
+
+    if (call->boot_sent == sim->manager.boot || node->greeted_boot == sim->manager.boot ||
+        self->early & 1ull << call->boot_sent % 64)
         return false;
     for (uint32_t i = 0; i < sim->workers; i++)
         if (i != worker && sim->worker[i].heard_of[sim->manager.boot % 64] &&
@@ -109,7 +140,7 @@ static void
 note_unheard (sim_t *sim, const sim_call_t *call, sim_attempt_t *attempt)
 {
     for (uint32_t i = 0; i < sim->workers; i++)
-        if (!sim->worker[i].heard_of[sim->manager.boot % 64] && is_unheard_of (sim, call, i))
+        if (is_unheard_of (sim, call, i))
             attempt->unheard |= 1u << i;
 }
 

@@ -72,13 +72,26 @@ hear_log (sim_t *sim, const dn_effect_t *effect)
 
 /*  A client that did not come in time is forgotten, though it has never said HELLO. */
 static void
+note_forgotten (sim_t *sim, const dn_session_t *session)
+{
+    uint32_t client = session->bytes[0] - 0xc0u;
+
+    if (client < SIM_CLIENTS && sim_ledger_came_late (sim, SIM_NODE_CLIENTS + client))
+        sim->node[SIM_NODE_CLIENTS + client].was_gone = true;
+}
+
+static void
 note_forget (sim_t *sim, const dn_effect_t *effect)
 {
-    uint32_t client = effect->msg.u.forget.session.bytes[0] - 0xc0u;
+    dn_list_t        list = {0};
+    dn_row_session_t row;
 
-    if (effect->msg.kind == DN_MSG_FORGET && client < SIM_CLIENTS &&
-        sim_ledger_came_late (sim, SIM_NODE_CLIENTS + client))
-        sim->node[SIM_NODE_CLIENTS + client].was_gone = true;
+    if (effect->msg.kind == DN_MSG_FORGET)
+        note_forgotten (sim, &effect->msg.u.forget.session);
+    else if (effect->msg.kind == DN_MSG_BEAT)
+        list = effect->msg.u.beat.forgotten;
+    while (dn_list_next (&list, DN_ROW_SESSION, &row))
+        note_forgotten (sim, &row.session);
 }
 
 static void
@@ -96,6 +109,8 @@ perform (sim_t *sim, dn_effects_t *fx, dn_effects_t *undo)
         if (effect->kind == DN_FX_ASKED)
             continue;
         note_welcome (sim, effect);
+        if (effect->kind == DN_FX_FORWARD)
+            sim_ledger_give (sim, sim->link[effect->to].node - SIM_NODE_WORKERS);
         note_forget (sim, effect);
         sim_turns_tell (sim, effect);
         sim_frame_t *frame = make_frame (sim, effect);

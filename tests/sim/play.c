@@ -20,6 +20,7 @@
 #define QUIET_BEATS   3    /* until the manager knows that nobody waits any more */
 #define EMPTY_BEATS   36   /* for the tables: a client is gone after 30 */
 #define ENDING_MS     9000 /* besides: what does not go by beats, as a grace of 5 s */
+#define ATTEMPTS      3    /* that a core makes of a call that may run twice */
 
 /*  ---- the beginning ---- */
 
@@ -242,15 +243,60 @@ forgetting_beats (const sim_t *sim)
     return 0;
 }
 
+static int
+attempts_left (const sim_call_t *call)
+{
+    return call->ended ? 0 : call->idempotent ? ATTEMPTS : 1;
+}
+
 /*  As long as one slot takes for all that is left, each attempt counted. */
 static int64_t
 work_left_us (const sim_t *sim)
 {
     int64_t sum_us = 0;
     for (uint32_t i = 0; i < sim->calls; i++)
-        if (!sim->call[i].ended)
-            sum_us += sim->call[i].run_us * (sim->call[i].idempotent ? 3 : 1);
+        sum_us += sim->call[i].run_us * attempts_left (&sim->call[i]);
     return sum_us;
+}
+
+/*  Tasks after which a slot is replaced, of the worker where they are fewest; 0: never. */
+static int64_t
+least_recycle (const sim_t *sim)
+{
+    uint32_t least = 0;
+    for (uint32_t i = 0; i < sim->workers; i++) {
+        uint32_t tasks = sim->worker[i].config.recycle_tasks;
+        if (sim->node[SIM_NODE_WORKERS + i].alive && tasks && (!least || tasks < least))
+            least = tasks;
+    }
+    return least;
+}
+
+/*  As long as one slot stands still for that, at most. It is replaced after so many tasks: it may
+ *  not end when it is asked to and is killed then, imports the app, and its OFFER waits for the one
+ *  before. A task that ends its slot, or its limit does, costs as much, and the longest backoff. */
+static int64_t
+restarts_left_us (const sim_t *sim)
+{
+    int64_t start_ms = DN_LEAVE_MS + SIM_START_MS + DN_OFFER_MS;
+    int64_t tasks = 0, deaths = 0, recycle = least_recycle (sim);
+    for (uint32_t i = 0; i < sim->calls; i++) {
+        const sim_call_t *call = &sim->call[i];
+        tasks += attempts_left (call);
+        if (call->kind == SIM_TASK_DIES || call->hard_limit_ms)
+            deaths += attempts_left (call);
+    }
+    return SIM_MS ((recycle ? tasks / recycle + 1 : 0) * start_ms +
+                   deaths * (start_ms + DN_BACKOFF_MAX_MS));
+}
+
+static bool
+all_ended (const sim_t *sim)
+{
+    for (uint32_t i = 0; i < sim->calls; i++)
+        if (!sim->call[i].ended && sim->node[SIM_NODE_CLIENTS + sim->call[i].client].alive)
+            return false;
+    return true;
 }
 
 static void
@@ -262,7 +308,10 @@ play (sim_t *sim)
     sim_faults_heal (sim);
     int64_t calls_us = sim->now_us + work_left_us (sim) + SIM_MS (ENDING_MS) +
                        (ENDING_BEATS + forgetting_beats (sim)) * beat_us;
+    int64_t last_us = calls_us + restarts_left_us (sim);
     sim_run_until (sim, calls_us);
+    for (; calls_us < last_us && !all_ended (sim); calls_us += beat_us)
+        sim_run_until (sim, calls_us + beat_us);
     sim_ledger_close_calls (sim);
     sim_run_until (sim, calls_us + QUIET_BEATS * beat_us);
     sim_turns_close (sim);

@@ -40,6 +40,7 @@
 #define SIM_TURNS_MAX 4000      /* of one process in a row with nothing to do */
 #define SIM_LIVENESS  3         /* beats until a peer is quiet, and of settling */
 #define SIM_BASE_MS   1000      /* on the clock of the cores when a history begins */
+#define SIM_START_MS  400       /* of a process that imports the app, at most */
 #define SIM_NEVER     INT64_MAX
 
 typedef struct sim sim_t;
@@ -324,6 +325,8 @@ typedef struct {
     bool                  exits;
     uint32_t              held; /* tasks in its last HELD */
     uint32_t heard_of[64];      /* by boot of the manager: workers on its rosters, a bit each */
+    uint64_t given;             /* boots of the manager that gave it a task, a bit each, */
+    uint64_t early;             /* and those that did before the others could know of it */
 } sim_worker_t;
 
 /*  A worker more, with these services. `like`: one of the same instance, or
@@ -427,9 +430,10 @@ typedef struct {
 /*  Did a peer come to the manager only after settling, or not at all, and for a cause? */
 bool sim_ledger_came_late (const sim_t *sim, uint32_t node);
 
-/*  A SUBMIT goes out; a worker takes a task; a slot starts it, answers it, dies
- * of it. */
+/*  A SUBMIT goes out; the manager gives a task to a worker; that one takes it; a slot starts it,
+ *  answers it, dies of it. */
 void sim_ledger_submit (sim_t *sim, sim_call_t *call, const dn_submit_t *submit);
+void sim_ledger_give (sim_t *sim, uint32_t worker);
 void sim_ledger_receive (sim_t *sim, uint32_t worker, const sim_frame_t *frame);
 void sim_ledger_run (sim_t *sim, uint32_t worker, const sim_frame_t *frame, uint16_t attempt);
 void sim_ledger_answer (sim_t *sim, uint16_t call, uint16_t attempt);

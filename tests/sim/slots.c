@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define EXEC_MAX_US       SIM_MS (400) /* a process imports the app */
+#define EXEC_MAX_US       SIM_MS (SIM_START_MS)
 #define FORK_MAX_US       SIM_MS (20)
 #define SPEAK_MAX_US      300 /* until the supervisor can read it */
 #define WAIT_EXITED(code) ((code) << 8)

@@ -30,10 +30,12 @@ note_rosters (note_t *note, dn_list_t list)
 {
     dn_row_roster_t row;
     uint32_t        count = 0;
+    note->doubtful = 0;
     for (; dn_list_next (&list, DN_ROW_ROSTER, &row); count++)
         if (count < sizeof note->epoch / sizeof note->epoch[0]) {
             note->epoch[count] = row.epoch;
             note->version[count] = row.version;
+            note->doubtful += dn_session_zero (&row.session);
         }
     return count;
 }

@@ -140,6 +140,36 @@ world_roster (world_t *self, dn_kind_t kind, uint64_t epoch, uint32_t version, u
 }
 
 void
+world_gone (world_t *self, dn_kind_t kind, uint64_t epoch, uint32_t version,
+            const dn_session_t *clients, uint32_t count, bool more)
+{
+    static uint8_t   bytes[2][DN_HEADER_SMALL];
+    dn_rows_t        rows = {bytes[0], sizeof bytes[0], 0, 0};
+    dn_row_session_t row = {{{0}}};
+    dn_msg_t         msg = {.kind = kind};
+
+    if (more)
+        dn_check (dn_rows_put (&rows, DN_ROW_SESSION, &row) == 0);
+    for (uint32_t i = 0; i < count; i++) {
+        row.session = clients[i];
+        dn_check (dn_rows_put (&rows, DN_ROW_SESSION, &row) == 0);
+    }
+    if (kind == DN_MSG_BEAT) {
+        msg.u.beat.epoch = epoch;
+        msg.u.beat.roster_version = version;
+        msg.u.beat.roster = roster_of (0xa0, version ? 1 : 0, bytes[1], sizeof bytes[1]);
+        msg.u.beat.forgotten = dn_rows_list (&rows);
+    } else {
+        msg.u.welcome.epoch = epoch;
+        msg.u.welcome.link = self->link;
+        msg.u.welcome.roster_version = version;
+        msg.u.welcome.roster = roster_of (0xa0, version ? 1 : 0, bytes[1], sizeof bytes[1]);
+        msg.u.welcome.forgotten = dn_rows_list (&rows);
+    }
+    world_feed (self, &msg, 0);
+}
+
+void
 world_run_of (world_t *self, const dn_session_t *client, uint64_t seq, const dn_submit_t *fields,
               uint64_t payload_bytes)
 {

@@ -43,6 +43,7 @@ typedef struct {
     uint64_t     epoch[8];  /* and of the first rows */
     uint32_t     version[8];
     uint32_t     forgotten; /* WORKER_HELLO: clients */
+    uint32_t     doubtful;  /* WORKER_HELLO: rosters that prove nothing */
     char         text[200];
     char         event[32]; /* LOG */
 } note_t;
@@ -129,6 +130,11 @@ void world_settle_all (world_t *self, const uint64_t *seq, uint32_t count);
 /*  WELCOME or BEAT with a roster of `count` workers whose sessions begin with `first`. */
 void world_roster (world_t *self, dn_kind_t kind, uint64_t epoch, uint32_t version, uint8_t first,
                    uint32_t count);
+
+/*  WELCOME or BEAT with clients that are gone, after one that is not known any more if `more`, and
+ *  with a roster of that version. */
+void world_gone (world_t *self, dn_kind_t kind, uint64_t epoch, uint32_t version,
+                 const dn_session_t *clients, uint32_t count, bool more);
 
 /*  RUN: of the usual client, or of any. A number belongs to one client. */
 void world_run (world_t *self, uint64_t seq);

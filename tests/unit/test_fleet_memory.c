@@ -100,6 +100,102 @@ forget_keeps_what_waits_and_is_to_be_finished (void **state)
     world_free (world);
 }
 
+static void
+clients_of_welcome_and_beat_are_remembered_and_their_tasks_go_on (void **state)
+{
+    world_t     *world = world_up_plain ();
+    dn_session_t clients[3] = {world_client, {{0xd1}}, {{0xd2}}};
+    (void) state;
+
+    reconnect (world, 2);
+    world_run (world, 1); /* it is back, and has a task */
+    world_gone (world, DN_MSG_BEAT, 2, 0, clients, 2, false);
+    world_gone (world, DN_MSG_BEAT, 2, 0, clients, 2, false);
+    world_gone (world, DN_MSG_BEAT, 9, 0, clients + 2, 1, false); /* another epoch: not believed */
+    assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->forgotten, 2);
+    world_gone (world, DN_MSG_WELCOME, 9, 1, clients + 2, 1, false);
+    world_say (world, DN_MSG_WHO);
+    assert_int_equal (last_sent (world, DN_MSG_WORKER_HELLO)->forgotten, 3);
+    world_welcome (world, 9);
+    world_answer (world, 0, 10);
+    assert_int_equal (sends_of (world, 1), 1);
+    world_free (world);
+}
+
+/*  In three epochs, with a roster each, so many clients are forgotten, the first one in each. */
+static void
+forget_in_epochs (world_t *world, uint32_t first, uint32_t second, uint32_t third)
+{
+    uint32_t counts[3] = {first, second, third};
+    for (uint32_t i = 0; i < 3; i++) {
+        world_roster (world, DN_MSG_WELCOME, 2 + i, 1, 0xa0, 1);
+        for (uint32_t j = 0; j < counts[i]; j++) {
+            uint8_t epoch = (uint8_t) (j ? 0xd0 + i : 0xc8);
+            world_forget (world, &(dn_session_t){{epoch, (uint8_t) (j >> 8), (uint8_t) j}});
+        }
+        world_forget_notes (world);
+        world_disconnected (world);
+        world_writable (world);
+    }
+}
+
+static void
+rosters_are_in_doubt_when_a_client_of_their_time_is_not_remembered (void **state)
+{
+    static const struct {
+        uint32_t forgets[3];
+        uint32_t doubtful;
+    } cases[] = {
+        {{10, 10, 10}, 0},
+        {{DN_FORGOTTEN_MAX, 0, 0}, 0},
+        {{DN_FORGOTTEN_MAX + 1, 0, 0}, 1},
+        {{10, DN_FORGOTTEN_MAX - 9, 0}, 0}, /* the first client is renewed */
+        {{10, DN_FORGOTTEN_MAX - 8, 0}, 1},
+        {{10, 10, DN_FORGOTTEN_MAX - 9}, 1}, /* likewise, in each epoch */
+        {{10, 10, DN_FORGOTTEN_MAX - 8}, 2},
+        {{10, 10, DN_FORGOTTEN_MAX + 1}, 3},
+    };
+    (void) state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const uint32_t *forgets = cases[i].forgets;
+        world_t        *world = world_up_plain ();
+        world_disconnected (world);
+        world_writable (world);
+        forget_in_epochs (world, forgets[0], forgets[1], forgets[2]);
+        const note_t *hello = last_sent (world, DN_MSG_WORKER_HELLO);
+        assert_int_equal (hello->doubtful, cases[i].doubtful);
+        world_free (world);
+    }
+}
+
+static void
+rosters_are_in_doubt_when_the_manager_does_not_know_all_who_were_forgotten (void **state)
+{
+    world_t     *world = world_up_plain ();
+    dn_session_t client = {{0xd1}};
+    (void) state;
+
+    world_disconnected (world);
+    world_writable (world);
+    world_gone (world, DN_MSG_WELCOME, 2, 1, NULL, 0, false);
+    reconnect (world, 3);
+    world_gone (world, DN_MSG_BEAT, 3, 1, &client, 1, true);
+    world_gone (world, DN_MSG_BEAT, 3, 2, NULL, 0, false);
+    world_disconnected (world);
+    world_writable (world);
+    const note_t *hello = last_sent (world, DN_MSG_WORKER_HELLO);
+    assert_int_equal (hello->rosters, 4);
+    assert_int_equal (hello->doubtful, 2);
+    assert_int_equal (hello->forgotten, 1);
+    world_gone (world, DN_MSG_WELCOME, 4, 1, NULL, 0, false);
+    world_say (world, DN_MSG_WHO);
+    hello = last_sent (world, DN_MSG_WORKER_HELLO);
+    assert_int_equal (hello->rosters, 5);
+    assert_int_equal (hello->doubtful, 2);
+    world_free (world);
+}
+
 /*  ---- rosters ---- */
 
 static void
@@ -184,6 +280,10 @@ main (void)
         cmocka_unit_test (forgotten_clients_are_bounded_in_number),
         cmocka_unit_test (forget_drops_what_waits_and_what_has_ended_of_that_client_only),
         cmocka_unit_test (forget_keeps_what_waits_and_is_to_be_finished),
+        cmocka_unit_test (clients_of_welcome_and_beat_are_remembered_and_their_tasks_go_on),
+        cmocka_unit_test (rosters_are_in_doubt_when_a_client_of_their_time_is_not_remembered),
+        cmocka_unit_test (
+            rosters_are_in_doubt_when_the_manager_does_not_know_all_who_were_forgotten),
         cmocka_unit_test (rosters_of_welcome_and_beat_are_listed_in_hello),
         cmocka_unit_test (rosters_of_the_last_four_epochs_are_remembered),
         cmocka_unit_test (fullest_hello_is_a_message_that_can_be_sent),

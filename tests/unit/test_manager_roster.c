@@ -178,6 +178,139 @@ a_roster_that_cannot_name_all_who_are_gone_ends_with_nobody (void **state)
     }
 }
 
+/*  ---- who was forgotten ---- */
+
+static dn_list_t
+forgets_of (const dn_effect_t *row)
+{
+    assert_non_null (row);
+    return row->msg.kind == DN_MSG_BEAT ? row->msg.u.beat.forgotten : row->msg.u.welcome.forgotten;
+}
+
+static void
+answer_beat (bench_t *self, dn_link_t link)
+{
+    if (dn_peers_by_link (dn_manager_peers (self->core), link))
+        bench_held (self, link, bench_mark (self, link), NULL, 0);
+}
+
+/*  Beats until the client of that session is gone, in which the workers answer. */
+static void
+lose_client (bench_t *self, dn_link_t link, uint8_t who)
+{
+    bench_client (self, link, who, 1);
+    for (int i = 0; i <= DN_CLIENT_GONE_BEATS; i++) {
+        answer_beat (self, WORKER);
+        answer_beat (self, WORKER2);
+        bench_pass (self, BEAT_MS);
+    }
+    bench_pass (self, 0);
+}
+
+static void
+who_was_forgotten_is_told_with_each_beat_until_one_of_them_is_answered (void **state)
+{
+    bench_t *self = *state;
+    bench_worker (self, WORKER, 9, 1, 1);
+    lose_client (self, CLIENT, 1);
+    uint64_t before = bench_mark (self, WORKER);
+    bench_pass (self, BEAT_MS);
+    dn_list_t list = forgets_of (bench_sent (self, WORKER, DN_MSG_BEAT, 0));
+    assert_int_equal (list.count, 1);
+    assert_true (bench_named (list, 1));
+    bench_held (self, WORKER, before, NULL, 0); /* of before it was told */
+    bench_pass (self, BEAT_MS);
+    assert_int_equal (forgets_of (bench_sent (self, WORKER, DN_MSG_BEAT, 0)).count, 1);
+    bench_held (self, WORKER, bench_mark (self, WORKER) - 1, NULL, 0); /* the first that told it */
+    bench_pass (self, BEAT_MS);
+    assert_int_equal (forgets_of (bench_sent (self, WORKER, DN_MSG_BEAT, 0)).count, 0);
+    lose_client (self, OTHER, 2);
+    bench_pass (self, BEAT_MS);
+    list = forgets_of (bench_sent (self, WORKER, DN_MSG_BEAT, 0));
+    assert_int_equal (list.count, 1);
+    assert_true (bench_named (list, 2));
+}
+
+static void
+a_worker_that_joins_is_told_of_all_who_were_forgotten (void **state)
+{
+    bench_t *self = *state;
+    bench_worker (self, WORKER, 9, 1, 1);
+    lose_client (self, CLIENT, 1);
+    lose_client (self, OTHER, 2);
+    bench_worker (self, WORKER2, 8, 1, 1);
+    dn_list_t list = forgets_of (bench_sent (self, WORKER2, DN_MSG_WELCOME, 0));
+    assert_int_equal (list.count, 2);
+    assert_true (bench_named (list, 1) && bench_named (list, 2));
+}
+
+static void
+a_roster_does_not_go_without_those_who_were_forgotten_before_it (void **state)
+{
+    bench_t *self = *state;
+    bench_worker (self, WORKER, 9, 1, 1);
+    bench_worker (self, WORKER2, 8, 1, 1);
+    lose_client (self, CLIENT, 1);
+    bench_bye (self, WORKER2);
+    bench_pass (self, 0);
+    bench_pass (self, BEAT_MS);
+    const dn_effect_t *row = bench_sent (self, WORKER, DN_MSG_BEAT, 0);
+    assert_int_equal (roster_of (row).count, 1);
+    assert_true (bench_named (forgets_of (row), 1));
+}
+
+static void
+a_client_that_said_goodbye_is_not_told_of (void **state)
+{
+    bench_t *self = bench_up (state, 1);
+    bench_bye (self, CLIENT);
+    bench_pass (self, 0);
+    bench_worker (self, WORKER2, 8, 1, 1);
+    assert_int_equal (forgets_of (bench_sent (self, WORKER2, DN_MSG_WELCOME, 0)).count, 0);
+}
+
+static void
+a_client_that_is_forgotten_once_more_is_told_of_once_more (void **state)
+{
+    bench_t *self = *state;
+    bench_worker (self, WORKER, 9, 1, 1);
+    lose_client (self, CLIENT, 1);
+    lose_client (self, CLIENT, 1);
+    bench_pass (self, BEAT_MS);
+    assert_int_equal (forgets_of (bench_sent (self, WORKER, DN_MSG_BEAT, 0)).count, 1);
+    bench_worker (self, WORKER2, 8, 1, 1);
+    assert_int_equal (forgets_of (bench_sent (self, WORKER2, DN_MSG_WELCOME, 0)).count, 1);
+}
+
+static void
+a_worker_is_told_that_there_were_more_than_are_known (void **state)
+{
+    bench_t *self = *state;
+    self->config.clients_max = 1001;
+    bench_restart (self);
+    bench_worker (self, WORKER, 9, 1, 1);
+    for (uint32_t i = 1; i <= 1001; i++) {
+        dn_msg_t msg = {.kind = DN_MSG_CLIENT_HELLO};
+        msg.u.client_hello.major = DN_MAJOR;
+        msg.u.client_hello.session = (dn_session_t){{1, (uint8_t) (i >> 8), (uint8_t) i}};
+        msg.u.client_hello.link = 1;
+        bench_feed (self, 1000 + i, &msg);
+    }
+    for (int i = 0; i < DN_CLIENT_GONE_BEATS + 10; i++) { /* in turns, as there is room */
+        bench_held (self, WORKER, 0, NULL, 0);
+        bench_pass (self, BEAT_MS);
+    }
+    assert_int_equal (dn_peers_count (dn_manager_peers (self->core), DN_ROLE_CLIENT), 0);
+    dn_list_t list = forgets_of (bench_sent (self, WORKER, DN_MSG_BEAT, 0));
+    assert_int_equal (list.count, 1000);
+    assert_true (bench_named (list, 0));
+    bench_held (self, WORKER, bench_mark (self, WORKER), NULL, 0);
+    bench_pass (self, BEAT_MS);
+    assert_int_equal (forgets_of (bench_sent (self, WORKER, DN_MSG_BEAT, 0)).count, 0);
+    bench_worker (self, WORKER2, 8, 1, 1);
+    assert_int_equal (forgets_of (bench_sent (self, WORKER2, DN_MSG_WELCOME, 0)).count, 1000);
+}
+
 /*  ---- MISSING ---- */
 
 /*  A call of an earlier boot. */
@@ -262,6 +395,21 @@ a_roster_with_nobody_in_it_proves_nothing (void **state)
     bench_client (self, CLIENT, 1, 1);
     names (self, WORKER, 9, 1, "90");
     bench_live (self, SETTLING);
+    assert_int_equal (missing (self, CLIENT), 0);
+}
+
+static void
+settling_is_long_enough_to_connect_also_if_beats_are_short (void **state)
+{
+    bench_t *self = *state;
+    self->config.heartbeat_ms = 200;
+    bench_restart (self);
+    bench_client (self, CLIENT, 1, 1);
+    names (self, WORKER, 9, 1, "98");
+    for (int i = 0; i < 3 + 3; i++) { /* 3 of silence, 3 for 500 ms */
+        assert_int_equal (missing (self, CLIENT), -1);
+        bench_pass (self, 200);
+    }
     assert_int_equal (missing (self, CLIENT), 0);
 }
 
@@ -421,11 +569,18 @@ main (void)
         T (a_worker_that_is_gone_is_not_named_for_a_client_that_said_goodbye),
         T (a_worker_that_made_room_stays_in_the_roster_and_is_named_once_when_it_is_back),
         T (a_roster_that_cannot_name_all_who_are_gone_ends_with_nobody),
+        T (who_was_forgotten_is_told_with_each_beat_until_one_of_them_is_answered),
+        T (a_worker_that_joins_is_told_of_all_who_were_forgotten),
+        T (a_roster_does_not_go_without_those_who_were_forgotten_before_it),
+        T (a_client_that_said_goodbye_is_not_told_of),
+        T (a_client_that_is_forgotten_once_more_is_told_of_once_more),
+        T (a_worker_is_told_that_there_were_more_than_are_known),
         T (never_is_said_as_soon_as_the_whole_roster_has_come_back),
         T (unknown_is_said_after_settling_if_one_of_the_roster_has_not_come_back),
         T (the_newest_version_of_a_roster_counts),
         T (an_older_version_of_a_roster_does_not_count),
         T (a_roster_with_nobody_in_it_proves_nothing),
+        T (settling_is_long_enough_to_connect_also_if_beats_are_short),
         T (without_a_roster_of_that_epoch_nobody_can_know),
         T (a_client_that_some_worker_was_told_to_forget_is_told_unknown),
         T (a_client_that_came_after_settling_is_told_unknown),

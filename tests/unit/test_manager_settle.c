@@ -339,6 +339,34 @@ all_workers_are_told_to_forget_a_client_that_is_gone (void **state)
     assert_int_equal (peers (self, DN_ROLE_CLIENT), 0);
 }
 
+/*  One of its tasks has ended, another runs: the worker is told to forget, and to let go of neither
+ *  before it is known to remember the client. */
+static void
+what_a_client_that_is_gone_has_left_is_kept_until_its_worker_remembers_it (void **state)
+{
+    bench_t *self = bench_up (state, 2);
+    run_one (self, CLIENT, 1, 1);
+    bench_submit (self, CLIENT, 2);
+    dn_row_held_t held[2] = {bench_row (1, 1, 2), bench_row (1, 2, 1)};
+    uint32_t      settled = 0;
+    for (int i = 0; i <= DN_CLIENT_GONE_BEATS; i++) {
+        bench_held (self, WORKER, bench_mark (self, WORKER), held, 2);
+        bench_pass (self, BEAT_MS);
+        settled += bench_settled (self, WORKER);
+    }
+    uint64_t mark = bench_mark (self, WORKER);
+    bench_result (self, WORKER, 1, 2, DENIM_VALUE, 5); /* the FORGET is lost */
+    bench_pass (self, SETTLED_MS);
+    assert_int_equal (settled + bench_settled (self, WORKER), 0);
+    assert_int_equal (bench_records (self), 0);
+    held[1].state = 2;
+    bench_client (self, OTHER, 1, 2); /* and it is back: what it does not list is settled */
+    bench_held (self, WORKER, mark, held, 2);
+    bench_open (self, OTHER, 0, NULL, 0, 9);
+    bench_pass (self, SETTLED_MS);
+    assert_int_equal (bench_settled (self, WORKER), 2);
+}
+
 static void
 a_client_that_says_goodbye_has_its_outcomes_settled_and_is_not_remembered (void **state)
 {
@@ -416,6 +444,7 @@ main (void)
         T (a_full_table_lets_a_worker_that_is_gone_make_room),
         T (a_new_session_of_an_instance_ends_the_older_one),
         T (all_workers_are_told_to_forget_a_client_that_is_gone),
+        T (what_a_client_that_is_gone_has_left_is_kept_until_its_worker_remembers_it),
         T (a_client_that_says_goodbye_has_its_outcomes_settled_and_is_not_remembered),
         T (a_task_to_be_finished_is_not_cancelled_when_its_client_is_gone),
         T (a_result_that_the_socket_refuses_is_asked_for_when_the_client_lists_it),

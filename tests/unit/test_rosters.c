@@ -13,7 +13,8 @@
 
 #define OWN 99 /* epoch */
 
-static uint8_t bytes[DN_HEADER_MAX];
+static uint8_t  bytes[DN_HEADER_MAX];
+static uint32_t lost; /* client that is not remembered any more; of epoch n are those after 10 n */
 
 static dn_session_t
 session (uint32_t n)
@@ -30,7 +31,7 @@ learn (dn_rosters_t *self, uint64_t epoch, uint32_t version, uint32_t first, uin
         dn_row_session_t row = {session (first + i)};
         assert_int_equal (dn_rows_put (&rows, DN_ROW_SESSION, &row), 0);
     }
-    dn_rosters_learn (self, epoch, version, dn_rows_list (&rows));
+    dn_rosters_learn (self, epoch, version, dn_rows_list (&rows), (uint32_t) epoch * 10);
 }
 
 /*  Has said HELLO: those whose bit is set in *arg. */
@@ -45,7 +46,7 @@ static void
 merge (dn_rosters_t *self, const dn_rosters_t *other, uint32_t back)
 {
     dn_rows_t rows = {bytes, sizeof bytes, 0, 0};
-    dn_rosters_tell (other, &rows);
+    dn_rosters_tell (other, &rows, lost);
     dn_rosters_merge (self, dn_rows_list (&rows), OWN, is_back, &back);
 }
 
@@ -64,8 +65,8 @@ told (const dn_rosters_t *self, uint64_t epoch, uint32_t *count)
     dn_row_roster_t row;
     uint32_t        version = 0;
     *count = 0;
-    dn_rosters_tell (self, &rows);
-    assert_int_equal (rows.count, dn_rosters_rows (self));
+    dn_rosters_tell (self, &rows, lost);
+    assert_int_equal (rows.count, dn_rosters_rows (self, lost));
     dn_list_t list = dn_rows_list (&rows);
     while (dn_list_next (&list, DN_ROW_ROSTER, &row)) {
         if (row.epoch != epoch)
@@ -119,7 +120,7 @@ epoch_zero_is_no_epoch (void **state)
     (void) state;
 
     learn (self, 0, 1, 1, 3);
-    assert_int_equal (dn_rosters_rows (self), 0);
+    assert_int_equal (dn_rosters_rows (self, lost), 0);
     assert_false (dn_rosters_all_back (self, 0));
     dn_rosters_destroy (&self);
 }
@@ -183,7 +184,7 @@ same_roster_from_many_workers_changes_nothing (void **state)
         come (self, n);
     }
     assert_true (dn_rosters_all_back (self, 1));
-    assert_int_equal (dn_rosters_rows (self), 4);
+    assert_int_equal (dn_rosters_rows (self, lost), 4);
     dn_rosters_destroy (&self);
     dn_rosters_destroy (&worker);
 }
@@ -202,7 +203,7 @@ rows_of_the_own_epoch_are_passed_over (void **state)
     merge (self, worker, 0);
     told (self, OWN, &count);
     assert_int_equal (count, 0);
-    assert_int_equal (dn_rosters_rows (self), 3);
+    assert_int_equal (dn_rosters_rows (self, lost), 3);
     dn_rosters_destroy (&self);
     dn_rosters_destroy (&worker);
 }
@@ -242,7 +243,7 @@ roster_that_is_too_long_ends_with_nobody (void **state)
 
     learn (worker, 1, 1, 1, DN_ROSTER_MAX - 1);
     learn (worker, 2, 1, 1, DN_ROSTER_MAX + 5);
-    assert_int_equal (dn_rosters_rows (worker), 2 * DN_ROSTER_MAX - 1);
+    assert_int_equal (dn_rosters_rows (worker, lost), 2 * DN_ROSTER_MAX - 1);
     merge (self, worker, 0);
     for (uint32_t n = 1; n <= DN_ROSTER_MAX + 5; n++)
         come (self, n);
@@ -250,6 +251,56 @@ roster_that_is_too_long_ends_with_nobody (void **state)
     assert_false (dn_rosters_all_back (self, 2));
     dn_rosters_destroy (&self);
     dn_rosters_destroy (&worker);
+}
+
+static void
+roster_of_which_a_forgotten_client_is_not_remembered_proves_nothing (void **state)
+{
+    dn_rosters_t *self = dn_rosters_new (8);
+    dn_rosters_t *worker = dn_rosters_new (4);
+    uint32_t      count;
+    (void) state;
+
+    for (uint64_t epoch = 1; epoch <= 3; epoch++)
+        learn (worker, epoch, 1, 1, 2);
+    learn (worker, 1, 2, 1, 2); /* what was forgotten since then counts, too */
+    lost = 21;
+    told (worker, 2, &count);
+    assert_int_equal (count, 3);
+    told (worker, 3, &count);
+    assert_int_equal (count, 2);
+    merge (self, worker, 1 << 1 | 1 << 2);
+    lost = 0;
+    assert_false (dn_rosters_all_back (self, 1));
+    assert_false (dn_rosters_all_back (self, 2));
+    assert_true (dn_rosters_all_back (self, 3));
+    dn_rosters_destroy (&self);
+    dn_rosters_destroy (&worker);
+}
+
+static void
+roster_in_doubt_proves_nothing_in_any_version_and_whoever_brings_it (void **state)
+{
+    dn_rosters_t *self = dn_rosters_new (8);
+    dn_rosters_t *worker = dn_rosters_new (4), *other = dn_rosters_new (4);
+    (void) state;
+
+    learn (worker, 1, 1, 1, 2);
+    dn_rosters_doubt (worker);
+    learn (worker, 1, 2, 1, 2);
+    learn (worker, 2, 1, 1, 2); /* after that */
+    learn (other, 1, 9, 1, 2);
+    merge (self, other, 1 << 1 | 1 << 2);
+    assert_true (dn_rosters_all_back (self, 1));
+    merge (self, worker, 1 << 1 | 1 << 2);
+    assert_false (dn_rosters_all_back (self, 1));
+    assert_true (dn_rosters_all_back (self, 2));
+    learn (other, 1, 10, 1, 1);
+    merge (self, other, 1 << 1 | 1 << 2);
+    assert_false (dn_rosters_all_back (self, 1));
+    dn_rosters_destroy (&self);
+    dn_rosters_destroy (&worker);
+    dn_rosters_destroy (&other);
 }
 
 int
@@ -266,6 +317,8 @@ main (void)
         cmocka_unit_test (empty_roster_proves_nothing),
         cmocka_unit_test (roster_with_nobody_in_it_never_comes_back),
         cmocka_unit_test (roster_that_is_too_long_ends_with_nobody),
+        cmocka_unit_test (roster_of_which_a_forgotten_client_is_not_remembered_proves_nothing),
+        cmocka_unit_test (roster_in_doubt_proves_nothing_in_any_version_and_whoever_brings_it),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
