@@ -130,7 +130,10 @@ def encode_value(value: Any, codec: int = JSON) -> list[Buffer]:
     [b'{"sum":5}']
     """
     if codec == JSON:
-        if type(value) in _SCALARS or _plain(value, DEPTH_MAX):
+        kind = type(value)
+        if kind is int and -_SHORT < value < _SHORT:
+            return [b"%d" % value]
+        if kind in _SCALARS or _plain(value, DEPTH_MAX):
             text = _dump(value)
             if text is not None:
                 return [text]
@@ -138,6 +141,7 @@ def encode_value(value: Any, codec: int = JSON) -> list[Buffer]:
     return _encode_pickle(value, codec)
 
 
+_SHORT = 2**63  # integers below it are written without the encoder
 _SCALARS = frozenset([type(None), bool, int, float, str])
 _all_scalars = _SCALARS.issuperset
 _all_str = frozenset([str]).issuperset
@@ -287,16 +291,26 @@ def decode(frames: Frames, codec: int = JSON, *, allow_pickle: bool = False) -> 
     [1, (2, 3)]
     """
     if codec == JSON:
-        try:
-            text = str(frames[0], "utf-8")
-            if len(frames) == 1 and '"~' not in text and "\\u007" not in text:
-                value, end = _scan(text, 0)
-                if end == len(text):
-                    return value
-        except Exception:  # said with care below
-            pass
-        return _decode_tagged(frames)
+        value = _read_plain(frames)
+        return _decode_tagged(frames) if value is _NOT_PLAIN else value
     return _decode_pickle(frames, codec, allow_pickle)
+
+
+_NOT_PLAIN = object()
+
+
+def _read_plain(frames: Frames) -> Any:
+    """The document of one frame of plain values; of any other, also a wrong one, _NOT_PLAIN."""
+    try:
+        frame = frames[0]
+        text = frame.decode() if type(frame) is bytes else str(frame, "utf-8")
+        if len(frames) == 1 and '"~' not in text and "\\u007" not in text:
+            value, end = _scan(text, 0)
+            if end == len(text):
+                return value
+    except Exception:  # said with care by who reads it next
+        pass
+    return _NOT_PLAIN
 
 
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
@@ -350,7 +364,11 @@ def decode_call(
     """
     if not frames or (len(frames) == 1 and not len(frames[0])):
         return (), {}
-    document = decode(frames, codec, allow_pickle=allow_pickle)
+    document = _read_plain(frames) if codec == JSON else _NOT_PLAIN
+    if type(document) is list and len(document) == 1 and type(document[0]) is list:
+        return tuple(document[0]), {}  # as most are
+    if document is _NOT_PLAIN:
+        document = decode(frames, codec, allow_pickle=allow_pickle)
     if type(document) is not list or not 1 <= len(document) <= 3:
         raise CodecError("cannot decode it: a call is [args], [args, kwargs] or those and a chunk")
     args = document[0]

@@ -24,6 +24,7 @@
 #define ROUNDS_MAX         16  /* of both, between two looks at clock and signals */
 #define TICKS_MAX          64  /* in one turn, while the core says that it is due at once */
 #define BIND_TRIES         20  /* for two free neighbours */
+#define MANY_CPUS          4   /* on fewer, a second I/O thread costs more than it brings */
 #define LINGER_MS          500 /* at the end, for answers that are on their way out */
 #define SEND_MAX_CLIENT    (2 * DN_CLIENT_TASKS_MAX) /* messages waiting for one client */
 #define SEND_MAX_WORKER    20000                     /* and for one worker: above all its places */
@@ -203,15 +204,24 @@ cannot_bind (const char *address, int error)
     return 71;
 }
 
+/*  One for each door where there are processors for it. */
+static int
+io_threads (void)
+{
+    return dn_process_cpus () < MANY_CPUS ? 1 : DOORS;
+}
+
 /*  Both doors, or neither: 0 or errno. */
 static int
 bind_doors (dn_shell_t *self, const dn_address_t *address, const dn_manager_settings_t *settings)
 {
+    uint64_t               last_thread = io_threads () == 1 ? 1 : 2;
     const dn_link_config_t config[DOORS] = {
         [DOOR_CLIENTS] = {SEND_MAX_CLIENT, RECEIVE_MAX_CLIENT, 0,
                           (int64_t) settings->payload_max + DN_HEADER_MAX, 1, address->ipv6},
         [DOOR_WORKERS] = {SEND_MAX_WORKER, RECEIVE_MAX_WORKER, 0,
-                          (int64_t) settings->payload_max + DN_HEADER_MAX, 2, address->ipv6},
+                          (int64_t) settings->payload_max + DN_HEADER_MAX, last_thread,
+                          address->ipv6},
     };
     static const dn_door_t doors[DOORS] = {DN_DOOR_CLIENTS, DN_DOOR_WORKERS};
     char                   endpoint[DN_ENDPOINT_MAX];
@@ -298,7 +308,7 @@ make_core (dn_shell_t *self, const dn_manager_settings_t *settings)
     self->core = dn_manager_new (&config, self->now_ms);
     self->fx = dn_effects_new ();
     self->undo = dn_effects_new ();
-    self->context = dn_link_context (DOORS);
+    self->context = dn_link_context (io_threads ());
     self->signals = dn_process_signals ();
     if (self->core && self->fx && self->undo && self->context && self->signals >= 0)
         return 0;

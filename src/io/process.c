@@ -7,6 +7,7 @@
 #include "base/check.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -63,6 +64,19 @@ dn_process_random (void *bytes, size_t n)
             n -= (size_t) got;
         }
     }
+}
+
+uint32_t
+dn_process_cpus (void)
+{
+    cpu_set_t cpus;
+    long      count;
+
+    if (sched_getaffinity (0, sizeof cpus, &cpus) == 0)
+        count = CPU_COUNT (&cpus);
+    else
+        count = sysconf (_SC_NPROCESSORS_ONLN); /* more CPUs than a cpu_set_t has room for */
+    return count > 0 ? (uint32_t) count : 1;
 }
 
 int64_t

@@ -24,6 +24,9 @@ int dn_process_signals (void);
 /*  Fill with random bytes from the system; it may wait for them at boot only. */
 void dn_process_random (void *bytes, size_t n);
 
+/*  CPUs that this process may use: 1 at least. */
+uint32_t dn_process_cpus (void);
+
 /*  Milliseconds of the monotonic clock. */
 int64_t dn_process_now_ms (void);
 

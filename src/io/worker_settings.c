@@ -3,7 +3,6 @@
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "io/process.h"
 #include "io/settings_load.h"
 
 #define FIELD(name)                                                                                \
@@ -114,18 +114,11 @@ dn_worker_settings_load (dn_worker_settings_t *self, int argc, char **argv,
 uint32_t
 dn_worker_settings_slots (const dn_worker_settings_t *self)
 {
-    cpu_set_t cpus;
-    long      count;
+    uint32_t cpus = dn_process_cpus ();
 
     if (self->slots)
         return self->slots;
-    if (sched_getaffinity (0, sizeof cpus, &cpus) == 0)
-        count = CPU_COUNT (&cpus);
-    else
-        count = sysconf (_SC_NPROCESSORS_ONLN); /* more CPUs than a cpu_set_t has room for */
-    if (count > SLOTS_MAX)
-        return SLOTS_MAX;
-    return count > 0 ? (uint32_t) count : 1;
+    return cpus < SLOTS_MAX ? cpus : SLOTS_MAX;
 }
 
 const char *

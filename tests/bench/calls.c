@@ -207,10 +207,11 @@ main (int argc, char **argv)
     int64_t calls = options.window == 1 ? run_alone (client, &options, &measured_ns)
                                         : run_window (client, &options, &measured_ns);
     denim_client_destroy (&client);
-    printf (
-        "{\"tasks_per_s\": %.0f, \"count\": %lld, \"total\": %lld, "
-            "\"p50_us\": %lld, \"p99_us\": %lld}\n",
-        (double) calls * 1e9 / (double) measured_ns, (long long) calls, (long long) total,
-        (long long) percentile (calls, 0.5), (long long) percentile (calls, 0.99));
+    printf ("{\"tasks_per_s\": %.0f, \"count\": %lld, \"total\": %lld",
+            (double) calls * 1e9 / (double) measured_ns, (long long) calls, (long long) total);
+    if (options.window == 1) /* else they are not taken one by one */
+        printf (", \"p50_us\": %lld, \"p99_us\": %lld", (long long) percentile (calls, 0.5),
+                (long long) percentile (calls, 0.99));
+    printf ("}\n");
     return 0;
 }
