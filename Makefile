@@ -50,7 +50,8 @@ Q := $(if $(V),,@)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps demo check run-check asan tsan run-tsan unit system python sim sim-mutants bench \
-	bench-overload bench-scaling chaos cov run-cov fmt tidy docs wheel install clean help
+	bench-acks bench-overload bench-scaling chaos cov run-cov fmt tidy docs wheel install \
+	clean help
 .PHONY: fuzz run-fuzz
 all:
 
@@ -387,6 +388,10 @@ tidy: all ## the rules of the house: floors, link lines, lengths, forbidden call
 bench: all $(BENCH) ## the benchmarks, beside a bare ZeroMQ broker
 	@PYTHONPATH='$(abspath $(BUILD)/python)' DENIM_BIN='$(abspath $(BUILD)/bin)' \
 		$(PYTHON) tests/bench/run.py $(ARGS)
+
+bench-acks: all $(BENCH) ## throughput beside a build without acknowledgements (ARGS="--pairs 7")
+	@PYTHONPATH='$(abspath $(BUILD)/python)' DENIM_BIN='$(abspath $(BUILD)/bin)' \
+		$(PYTHON) tests/bench/acks.py $(ARGS)
 
 bench-overload: all $(BENCH) ## goodput, fairness, refusals, memory under overload (ARGS=--quick)
 	@PYTHONPATH='$(abspath $(BUILD)/python)' DENIM_BIN='$(abspath $(BUILD)/bin)' \

@@ -139,15 +139,18 @@ class Bench:
         with cluster(slots=SLOTS, standby=False) as running:
             for times in ("exponential", "constant", "bimodal"):
                 points = self.refusals[times] = []
+                held_ms = task_ms
                 for erlangs, count in wanted.items():
                     count = min(count, 2000) if self.quick else int(1.05 * count)
-                    report = running.raw("once", rate=erlangs / task_ms * 1000, count=count,
-                                         task_ms=task_ms, times=times, warmup=2)
+                    for arrivals in (1000, count):  # the first ones tell how long a place is held
+                        report = running.raw("once", rate=erlangs / held_ms * 1000, count=arrivals,
+                                             task_ms=task_ms, times=times, warmup=2)
+                        held_ms = task_ms + report["held"]["mean"] - report["run"]["mean"]
                     self.refusal(times, erlangs, report, points)
 
     def refusal(self, times: str, erlangs: int, report: dict, points: list) -> None:
-        """Beside the formula at the load that was really offered: arrivals are random, and a place
-        is held a little longer than the task sleeps."""
+        """Beside the formula at the load that was really offered: arrivals and times are random.
+        It is arrivals times how long a place is held, a little longer than the task sleeps."""
         offered = report["arrivals"] / report["seconds"] * report["held"]["mean"] / 1000
         is_part = report["refused"] / report["arrivals"]
         must = erlang_b(SLOTS, offered)

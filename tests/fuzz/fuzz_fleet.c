@@ -14,6 +14,7 @@
 #define LEVELS    4 /* as the shell has them */
 #define SLOTS_MAX 4
 #define TICKS_MAX 1000
+#define TICKS_ALL 5000 /* of one input; after those the clock jumps: each is followed by a check */
 
 typedef struct {
     bool     alive;
@@ -28,11 +29,12 @@ typedef struct {
     int                 level;
     int64_t             now_ms;
     uint32_t            slots;
-    bool                full;                   /* the socket takes nothing */
-    bool                barren;                 /* no process can be made */
-    bool                open;                   /* there is a socket */
-    uint32_t            link;                   /* number of the last HELLO */
-    bool                exited;                 /* EXIT was said */
+    bool                full;   /* the socket takes nothing */
+    bool                barren; /* no process can be made */
+    bool                open;   /* there is a socket */
+    uint32_t            link;   /* number of the last HELLO */
+    bool                exited; /* EXIT was said */
+    uint32_t            ticks;
     const fuzz_frame_t *in_hand;                /* NULL: none */
     process_t           process[SLOTS_MAX + 1]; /* the last one is the zygote */
     bool                kept[DN_HOLDS_MAX];     /* by row of the handle */
@@ -247,7 +249,7 @@ on_time (world_t *world, fuzz_t *in)
         int64_t due_ms = dn_fleet_deadline_ms (world->core);
         if (due_ms > end_ms)
             break;
-        int64_t next_ms = jump ? end_ms : due_ms;
+        int64_t next_ms = jump || ++world->ticks > TICKS_ALL ? end_ms : due_ms;
         at_once = next_ms > world->now_ms ? 0 : at_once + 1;
         dn_check (at_once < TICKS_MAX);
         if (next_ms > world->now_ms)
