@@ -291,26 +291,17 @@ def decode(frames: Frames, codec: int = JSON, *, allow_pickle: bool = False) -> 
     [1, (2, 3)]
     """
     if codec == JSON:
-        value = _read_plain(frames)
-        return _decode_tagged(frames) if value is _NOT_PLAIN else value
+        try:
+            frame = frames[0]
+            text = frame.decode() if type(frame) is bytes else str(frame, "utf-8")
+            if len(frames) == 1 and '"~' not in text and "\\u007" not in text:
+                value, end = _scan(text, 0)
+                if end == len(text):
+                    return value
+        except Exception:  # said with care below
+            pass
+        return _decode_tagged(frames)
     return _decode_pickle(frames, codec, allow_pickle)
-
-
-_NOT_PLAIN = object()
-
-
-def _read_plain(frames: Frames) -> Any:
-    """The document of one frame of plain values; of any other, also a wrong one, _NOT_PLAIN."""
-    try:
-        frame = frames[0]
-        text = frame.decode() if type(frame) is bytes else str(frame, "utf-8")
-        if len(frames) == 1 and '"~' not in text and "\\u007" not in text:
-            value, end = _scan(text, 0)
-            if end == len(text):
-                return value
-    except Exception:  # said with care by who reads it next
-        pass
-    return _NOT_PLAIN
 
 
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
@@ -364,11 +355,9 @@ def decode_call(
     """
     if not frames or (len(frames) == 1 and not len(frames[0])):
         return (), {}
-    document = _read_plain(frames) if codec == JSON else _NOT_PLAIN
+    document = decode(frames, codec, allow_pickle=allow_pickle)
     if type(document) is list and len(document) == 1 and type(document[0]) is list:
         return tuple(document[0]), {}  # as most are
-    if document is _NOT_PLAIN:
-        document = decode(frames, codec, allow_pickle=allow_pickle)
     if type(document) is not list or not 1 <= len(document) <= 3:
         raise CodecError("cannot decode it: a call is [args], [args, kwargs] or those and a chunk")
     args = document[0]

@@ -206,38 +206,12 @@ open_frames (PyObject *frames, Py_buffer *views, struct iovec *parts, unsigned *
     return 0;
 }
 
-/*  The four parts of what denim._slot returns; borrowed. PyArg_ParseTuple takes as long as all
- *  else here. */
-static int
-take_apart (PyObject *returned, uint8_t *outcome, uint8_t *codec, PyObject **frames,
-            PyObject **text)
-{
-    if (!PyTuple_Check (returned) || PyTuple_Size (returned) != 4) {
-        PyErr_SetString (PyExc_TypeError, "an answer is (outcome, codec, frames, text)");
-        return -1;
-    }
-    long number[2];
-    for (Py_ssize_t i = 0; i < 2; i++) {
-        number[i] = PyLong_AsLong (PyTuple_GetItem (returned, i));
-        if (number[i] == -1 && PyErr_Occurred ())
-            return -1;
-    }
-    *outcome = (uint8_t) number[0];
-    *codec = (uint8_t) number[1];
-    *frames = PyTuple_GetItem (returned, 2);
-    *text = PyTuple_GetItem (returned, 3);
-    if (PyUnicode_Check (*text))
-        return 0;
-    PyErr_SetString (PyExc_TypeError, "the text of an answer is a str");
-    return -1;
-}
-
 static int
 answer (dn_lane_t *self, PyObject *returned)
 {
-    uint8_t   outcome, codec;
+    int       outcome, codec;
     PyObject *frames, *text, *holder = NULL;
-    if (take_apart (returned, &outcome, &codec, &frames, &text) < 0)
+    if (!PyArg_ParseTuple (returned, "iiOU", &outcome, &codec, &frames, &text))
         return -1;
 
     Py_buffer    views[DN_FRAMES_MAX];
@@ -248,7 +222,8 @@ answer (dn_lane_t *self, PyObject *returned)
     if (rc == 0 && self->payload_max && payload_bytes > self->payload_max)
         answer_too_large (self, payload_bytes);
     else if (rc == 0)
-        put_result (self, outcome, codec, text_of (text, &holder), parts, count);
+        put_result (self, (uint8_t) outcome, (uint8_t) codec, text_of (text, &holder), parts,
+                    count);
     while (count-- > 0)
         PyBuffer_Release (&views[count]);
     Py_XDECREF (holder);
