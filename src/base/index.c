@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NEAR 8 /* numbers in a row that stand side by side: half a line of a processor's cache */
+#define NEAR 8 /* numbers that share a group of places: half a line of a processor's cache */
 
 struct dn_index {
     const void       *table; /* borrowed */
@@ -122,6 +122,6 @@ dn_hash_key (uint64_t seed, const uint8_t session[16], uint64_t number)
     uint64_t a, b;
     memcpy (&a, session, 8);
     memcpy (&b, session + 8, 8);
-    uint64_t h = finish (finish (a ^ seed) + finish (b + number / NEAR * 0x9e3779b97f4a7c15ull));
-    return h - h % NEAR + number % NEAR;
+    uint64_t group = finish (b + number / NEAR * 0x9e3779b97f4a7c15ull);
+    return finish (finish (a ^ seed) + group) ^ number % NEAR;
 }

@@ -46,8 +46,8 @@ uint32_t dn_index_count (const dn_index_t *self);
  *  random and checked for nothing else, are mixed with `seed`, a number that no peer is told. */
 uint64_t dn_hash (uint64_t seed, const void *bytes, size_t n);
 
-/*  The same for a session (16 bytes) with a number: one multiplication a word. Numbers in a row get
- *  places in a row, so that who walks over them finds the next one in the processor's cache. */
+/*  The same for a session (16 bytes) with a number: one multiplication a word. Numbers in a row
+ *  get places near each other, so that the next one is found in the processor's cache. */
 uint64_t dn_hash_key (uint64_t seed, const uint8_t session[16], uint64_t number);
 
 #endif
