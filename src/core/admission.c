@@ -7,7 +7,6 @@
 
 #include "base/check.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #define SUBMIT_BYTES_MAX                                                                           \
@@ -55,9 +54,8 @@ reject (dn_manager_t *self, dn_link_t link, const dn_submit_t *submit, denim_rea
         msg->text = dn_str (self->text);
     } else if (reason == DENIM_REASON_EXPIRED) {
         snprintf (self->text, sizeof self->text,
-                  "it would miss its deadline: it has %" PRIu32
-                  " ms left, and a slot comes free in "
-                  "about %" PRIu32 " ms: it needs more time, or more slots",
+                  "it would miss its deadline: it has %u ms left, and a slot comes free in about "
+                  "%u ms: it needs more time, or more slots",
                   submit->deadline_ms, retry_ms);
         msg->text = dn_str (self->text);
     }

@@ -10,7 +10,6 @@
 
 #include "base/check.h"
 
-
 static const dn_hold_end_t shut_down = {.outcome = DENIM_LOST,
                                         .reason = DENIM_REASON_SHUTDOWN,
                                         .started = true,

@@ -10,7 +10,6 @@
 
 #include "base/check.h"
 
-
 static bool
 is_zygote (const dn_fleet_t *self, const dn_slot_t *slot)
 {

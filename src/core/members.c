@@ -38,7 +38,7 @@ dn_manager_go (dn_manager_t *self, dn_peer_t *peer, denim_reason_t reason, dn_ef
         dn_manager_withdraw_grants (self, peer);
     } else {
         dn_manager_leave_rings (self, peer);
-        if (reason != DENIM_REASON_SHUTDOWN) /* else it will not come back: nobody must know */
+        if (reason != DENIM_REASON_SHUTDOWN) /* else nobody has to know: it will not be back */
             dn_crowd_renew (self->forgets, &peer->session);
     }
     self->slots = dn_manager_count_slots (self);
