@@ -95,6 +95,7 @@ dn_pace_sent (dn_pace_t *self, bool granted, int64_t now_ms)
 {
     bool is_probe = !granted && self->probe_unsent && self->in_flight >= self->base;
     self->in_flight++;
+    self->had = max (self->had, self->in_flight);
     if (self->freed)
         self->freed--;
     if (is_probe) {
@@ -175,6 +176,7 @@ dn_pace_refused (dn_pace_t *self, bool known, bool turn, uint32_t retry_after_ms
         self->failed++;
     stop_probe (self);
     self->refused = true;
+    self->had = self->turn ? self->had - 1 : self->in_flight;
     self->turn = self->turn || turn;
     if (self->turn)
         self->freed = 0;
@@ -193,13 +195,15 @@ dn_pace_left (dn_pace_t *self, bool known)
 }
 
 void
-dn_pace_alone (dn_pace_t *self)
+dn_pace_alone (dn_pace_t *self, uint32_t count)
 {
+    uint32_t had = self->turn ? self->had : self->base;
     self->turn = false;
     stop_probe (self);
     self->failed = 0;
     self->wait_ms = 0;
-    self->allowed = self->base = max (self->in_flight, 1);
+    uint32_t granted = min (self->in_flight + max (count, 1), DN_PACE_MAX);
+    self->allowed = self->base = max (granted, had);
 }
 
 void
@@ -229,13 +233,14 @@ dn_pace_reset (dn_pace_t *self)
     dn_pace_init (self, self->random);
     self->in_flight = in_flight;
     self->known = known;
+    self->had = in_flight;
     self->allowed = self->base = min (in_flight + DN_PACE_START, DN_PACE_MAX);
 }
 
 void
 dn_pace_check (const dn_pace_t *self)
 {
-    dn_check (self->known <= self->in_flight);
+    dn_check (self->known <= self->in_flight && self->in_flight <= self->had);
     dn_check (self->base <= self->allowed && self->allowed <= DN_PACE_MAX);
     dn_check (self->probe_unsent + self->probe_open <= self->probe);
     dn_check (self->failed <= DN_PACE_DOUBLINGS);

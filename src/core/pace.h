@@ -42,6 +42,7 @@ typedef struct {
     uint32_t base;         /* of those, not counting the probe: known to have had a place */
     uint32_t in_flight;    /* submitted, neither ended nor refused; those of a GRANT too */
     uint32_t known;        /* of those: said to have a place, and still there */
+    uint32_t had;          /* the most in flight since it waits for its turn; less those refused */
     uint32_t freed;        /* ended since the last settle: their places are ours to fill */
     uint32_t answers;      /* good ones since the last probe */
     uint32_t probe;        /* size of the probe that is on, 0: none */
@@ -84,8 +85,10 @@ void dn_pace_ended (dn_pace_t *self, bool known);
 void dn_pace_refused (dn_pace_t *self, bool known, bool turn, uint32_t retry_after_ms,
                       int64_t now_ms);
 
-/*  A GRANT said that nobody else waits, and was used. */
-void dn_pace_alone (dn_pace_t *self);
+/*  A GRANT for `count` calls came that says that nobody else waits, or has a task. The places that
+ *  the client had before are free, too, as far as it does not fill them. It counts from now on and
+ *  not from its use on: what ends in between makes room already. */
+void dn_pace_alone (dn_pace_t *self, uint32_t count);
 
 /*  Nothing is held any more, so nothing is waited for: who comes next is a probe, and what was
  *  learned of refusals is void. Else a client that was refused once would go on holding calls back

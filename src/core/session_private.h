@@ -24,7 +24,6 @@ typedef struct {
     uint64_t grant;
     uint16_t count;
     uint8_t  priority;
-    bool     alone;
     char     service[DN_LINE_ROOM];
 } dn_turn_t;
 

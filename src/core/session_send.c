@@ -310,9 +310,11 @@ dn_session_on_grant (dn_session_core_t *self, const dn_grant_t *msg, dn_effects_
     dn_turn_t *turn = &self->turns[self->turns_count++];
     turn->grant = msg->grant;
     turn->count = msg->count;
-    turn->alone = msg->alone;
     turn->priority = msg->priority;
     dn_str_copy (turn->service, sizeof turn->service, msg->service);
+    dn_line_t *line = dn_lines_find (self->lines, msg->service);
+    if (line && msg->alone)
+        dn_pace_alone (&line->pace, msg->count);
     self->more = true;
 }
 
@@ -336,8 +338,6 @@ use_turn (dn_session_core_t *self, dn_turn_t *turn, dn_effects_t *fx)
         send_call (self, line, call, turn->grant, fx);
         turn->count--;
     }
-    if (line && turn->alone)
-        dn_pace_alone (&line->pace);
     return true;
 }
 

@@ -13,6 +13,7 @@ ran more often than it may, *unexpected* when its end and its executions contrad
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -68,7 +69,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Hurt:
-    """A fault from which a task may be lost. who: a worker's process, or a slot's process id."""
+    """A fault from which a task may be lost. who: a process of a worker or a client, or the number
+    of a slot's process.
+    """
 
     who: str
     begin: float
@@ -79,6 +82,8 @@ class Hurt:
 class History:
     """All that is known after the end. killed: client processes that could not see their ends.
     memory: seconds for which a worker that is dead still counts as one that may have had a task.
+    hurts: of workers and slots. away: of clients. patience: how many seconds of it make a client
+    forgotten, maybe.
     """
 
     calls: dict[str, Call] = field(default_factory=dict)
@@ -86,7 +91,9 @@ class History:
     runs: dict[str, list[Run]] = field(default_factory=dict)
     killed: set[str] = field(default_factory=set)
     hurts: list[Hurt] = field(default_factory=list)
+    away: list[Hurt] = field(default_factory=list)
     memory: float = 0.0
+    patience: float = math.inf
 
 
 @dataclass
@@ -115,7 +122,7 @@ def check(history: History) -> Verdict:
         verdict.counts[group] += 1
         if ends:
             verdict.outcomes[ends[0].outcome] += 1
-        for kind, sentence in _faults(call, ends, runs, group, hurts, history.memory):
+        for kind, sentence in _faults(call, ends, runs, group, hurts, history):
             verdict.violations.append((kind, key, sentence))
     for key in history.runs.keys() - history.calls.keys():
         verdict.violations.append(("unexpected", key, "ran, and nobody submitted it"))
@@ -139,7 +146,7 @@ def _faults(
     runs: list[Run],
     group: str,
     hurts: dict[str, list[Hurt]],
-    memory: float,
+    history: History,
 ) -> Iterator[tuple[str, str]]:
     """Kind and sentence of each rule that this call breaks."""
     ran = len(runs)
@@ -165,24 +172,32 @@ def _faults(
             yield "unexpected", f"ended as {end.outcome}, and its task is {call.task}"
     if group == "refused and told" and ran:
         yield "unexpected", f"ended as {end.outcome}, so nothing ran, and it ran {ran} times"
-    if group == "lost and told" and not _is_excused(call, runs, end, hurts, memory):
+    if group == "lost and told" and not _is_excused(call, runs, end, hurts, history):
         where = ", ".join(f"{run.worker} pid {run.pid}" for run in runs) or "any worker"
         yield "groundless", f"ended as {end.outcome}, and nothing was done to {where}"
 
 
 def _is_excused(
-    call: Call, runs: list[Run], end: End, hurts: dict[str, list[Hurt]], memory: float
+    call: Call, runs: list[Run], end: End, hurts: dict[str, list[Hurt]], history: History
 ) -> bool:
     """Whether something was done to a slot that ran it, or to its worker, while it was open: a
     worker that was cut off may run it after its caller was told. Of one that never ran nobody knows
-    where it was: what was done to any of them counts, and what was done a while before.
+    where it was: what was done to any of them counts, and what was done a while before. A caller
+    that was away for too long is forgotten with all its answers.
     """
     suspects = [who for run in runs for who in (run.worker, str(run.pid))] or list(hurts)
-    since = call.at if runs else call.at - memory
-    return any(
+    since = call.at if runs else call.at - history.memory
+    if any(
         hurt.begin <= end.at and hurt.end >= since
         for who in suspects
         for hurt in hurts.get(who, ())
+    ):
+        return True
+    return any(
+        hurt.who == call.client
+        and hurt.begin <= end.at
+        and hurt.end >= max(call.at, hurt.begin + history.patience)
+        for hurt in history.away
     )
 
 

@@ -120,10 +120,11 @@ class Performer:
                 self._open.append(running)
         return bool(self._waiting or self._open)
 
-    def hurts(self) -> list[Hurt]:
-        """For the checker: faults from which a task may be lost."""
+    def hurts(self, role: str) -> list[Hurt]:
+        """For the checker: what was done to members of that role, and to processes of theirs."""
         end = time.monotonic()
-        mine = [event for event in self.events if event.who[0] != "c" and event.who[0] != "m"]
+        names = {member.name for member in self._cluster.members() if member.role == role}
+        mine = [event for event in self.events if event.member in names]
         return [Hurt(event.who, event.begin, event.end or end) for event in mine]
 
     def left(self) -> int:

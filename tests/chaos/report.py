@@ -6,12 +6,20 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Sequence
-from statistics import median
+from typing import NamedTuple
 
-from checker import COUNTED, Call, End, History, Run, Verdict
+from checker import COUNTED, End, History, Run, Verdict
 from faults import Event
 
 EVENTS_SHOWN = 40
+SLOWEST = 3  # calls, of which is printed what was done to whom they needed
+
+
+class Span(NamedTuple):
+    """Of time, in seconds."""
+
+    begin: float
+    end: float
 
 
 def print_counts(verdict: Verdict, history: History) -> None:
@@ -27,39 +35,56 @@ def print_counts(verdict: Verdict, history: History) -> None:
 
 
 def print_resumption(events: Sequence[Event], history: History) -> None:
-    """Per kind of fault: from its end until work went on at the victim."""
+    """Per kind of fault: from its end until work went on at the victim, without the time of others
+    that hurt it, too.
+    """
     moments = _Moments(history)
-    waits: dict[str, list[float]] = {}
+    waits: dict[str, list[tuple[float, Event]]] = {}
     for event in events:
         wait = moments.wait(event)
-        if wait is not None:
-            waits.setdefault(event.kind, []).append(wait)
-    print("work resumed after the end of a fault (seconds; other faults may fall into it)")
+        if wait is not None and event.end is not None:
+            whole = Span(event.end, event.end + wait)
+            others = [other for other in events if other is not event]
+            rest = _length(whole) - _covered(whole, _hurting(others, {"manager", event.member}))
+            waits.setdefault(event.kind, []).append((rest, event))
+    print("work resumed after the end of a fault (seconds, without those of other faults)")
     for kind, found in sorted(waits.items()):
-        print(f"  {kind:16} {len(found):3} times, median {median(found):6.3f}, longest"
-              f" {max(found):6.3f}")  # fmt: skip
+        found.sort(key=lambda pair: pair[0])
+        longest, event = found[-1]
+        print(f"  {kind:16} {len(found):3} times, median {found[len(found) // 2][0]:6.3f}, longest"
+              f" {longest:6.3f} ({event.who} at {event.end:.3f})")  # fmt: skip
 
 
-def print_delays(history: History, calm: tuple[float, float], chaos: tuple[float, float]) -> None:
+def print_delays(events: Sequence[Event], history: History, calm: Span, chaos: Span) -> None:
     """From submit to end, for the short tasks that gave a value, in the two parts of the run."""
     rows = {name: _delays(history, span) for name, span in (("calm", calm), ("chaos", chaos))}
     print("delay of short tasks (milliseconds from submit to value)")
     for name, found in rows.items():
         if found:
-            print(f"  {name:6} {len(found):6} calls, median {_at(found, 0.5):8.1f},"
-                  f" 99 % below {_at(found, 0.99):8.1f}, longest {found[-1]:8.1f}")  # fmt: skip
-    if all(rows.values()):
-        extra = [_at(rows["chaos"], part) - _at(rows["calm"], part) for part in (0.5, 0.99)]
-        print(f"  extra  median {extra[0]:.1f}, 99 % {extra[1]:.1f}")
+            times = [_length(span) * 1000 for span, _ in found]
+            print(f"  {name:6} {len(found):6} calls, median {_at(times, 0.5):8.1f},"
+                  f" 99 % below {_at(times, 0.99):8.1f}, longest {times[-1]:8.1f}")  # fmt: skip
+    if not all(rows.values()):
+        return
+    for span, key in rows["chaos"][: -1 - SLOWEST : -1]:
+        members = {"manager", _member(history.calls[key].client)}
+        members |= {_member(run.worker) for run in history.runs.get(key, [])}
+        hurting = _hurting(events, members)
+        met = [event for event in hurting if _covered(span, [event])]
+        print(f"  {key}: {_length(span):.3f} s, {_covered(span, hurting):.3f} of them during")
+        print("      " + ", ".join(f"{event.kind} ({event.who})" for event in met))
 
 
-def print_standstill(history: History, chaos: tuple[float, float]) -> None:
-    """The longest time in which nobody got a value while the faults went on."""
-    begin, end = chaos
+def print_standstill(events: Sequence[Event], history: History, chaos: Span) -> None:
+    """The longest time in which nobody got a value, and the longest without a manager's fault."""
     found = [ends[0].at for ends in history.ends.values() if _is_plain(ends[0])]
-    moments = sorted([begin, end, *(at for at in found if begin < at < end)])
-    gap, at = max((b - a, a) for a, b in zip(moments, moments[1:]))
-    print(f"standstill  {gap:.3f} s without a value for anyone at most, from {at:.3f} on")
+    moments = sorted([*chaos, *(at for at in found if chaos.begin < at < chaos.end)])
+    gaps = [Span(*pair) for pair in zip(moments, moments[1:])]
+    faults = _hurting(events, {"manager"})
+    whole = max(gaps, key=_length)
+    rest = max(_length(gap) - _covered(gap, faults) for gap in gaps)
+    print(f"standstill  {_length(whole):.3f} s without a value for anyone at most, from"
+          f" {whole.begin:.3f} on; {rest:.3f} s, without the faults of the manager")  # fmt: skip
 
 
 def print_failure(
@@ -124,22 +149,39 @@ class _Moments:
         return next((r.at - event.end for r in runs[before:] if r.pid not in known), None)
 
 
-def _delays(history: History, span: tuple[float, float]) -> list[float]:
-    begin, end = span
+def _delays(history: History, span: Span) -> list[tuple[Span, str]]:
+    """Of the calls made in that time, shortest first."""
     found = []
     for key, call in history.calls.items():
         ends = history.ends.get(key)
-        if ends and call.task == "short" and begin <= call.at < end and _is_plain(ends[0]):
-            found.append(_ms(call, ends[0]))
-    return sorted(found)
+        if call.task == "short" and ends and _is_plain(ends[0]):
+            if span.begin <= call.at < span.end:
+                found.append((Span(call.at, ends[0].at), key))
+    return sorted(found, key=lambda pair: _length(pair[0]))
+
+
+def _hurting(events: Sequence[Event], members: set[str]) -> list[Event]:
+    return [event for event in events if event.member in members]
+
+
+def _covered(span: Span, events: Sequence[Event]) -> float:
+    """Seconds of it in which at least one of them was on."""
+    covered, since = 0.0, span.begin
+    for event in sorted(events, key=lambda event: event.begin):
+        end = span.end if event.end is None else min(event.end, span.end)
+        begin = max(event.begin, since)
+        if begin < end:
+            covered += end - begin
+            since = end
+    return covered
+
+
+def _length(span: Span) -> float:
+    return span.end - span.begin
 
 
 def _is_plain(end: End) -> bool:
     return end.outcome == "value"
-
-
-def _ms(call: Call, end: End) -> float:
-    return (end.at - call.at) * 1000
 
 
 def _at(found: Sequence[float], part: float) -> float:

@@ -22,8 +22,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "system")]
 import network  # noqa: E402
 from checker import Verdict, check  # noqa: E402
 from cluster import Cluster  # noqa: E402
-from faults import KINDS, Performer, make_plan  # noqa: E402
+from faults import KINDS, Event, Performer, make_plan  # noqa: E402
 from report import (  # noqa: E402
+    Span,
     print_counts,
     print_delays,
     print_failure,
@@ -36,6 +37,7 @@ import denim  # noqa: E402
 TURN_S = 0.005
 SETTLE_BEATS = 60  # after which nothing of any call may be left: a dead client is known for 30
 MEMORY_BEATS = 15  # of silence: a worker is gone after 10, and the manager settles for 3
+PATIENCE_BEATS = 25  # a client is forgotten after 30 of silence, which may begin before its fault
 SECONDS_PER_KILL = 2.0
 LATE_FACTOR = 2.0  # faults that had to wait may take so much longer than planned
 
@@ -116,8 +118,9 @@ def play(cluster: Cluster, plan: list[Any], options: Any) -> bool:
     quiet = time.monotonic()
     cluster.stop_programs()
     history = cluster.history()
-    history.hurts = performer.hurts()
+    history.hurts, history.away = performer.hurts("worker"), performer.hurts("client")
     history.memory = MEMORY_BEATS * options.heartbeat_ms / 1000
+    history.patience = PATIENCE_BEATS * options.heartbeat_ms / 1000
     verdict = check(history)
 
     print(f"time        {faults - calm:.1f} s calm, {healed - faults:.1f} s with"
@@ -125,7 +128,10 @@ def play(cluster: Cluster, plan: list[Any], options: Any) -> bool:
     if rest:
         verdict.violations.append(("unexpected", "-", f"the manager still knows of {rest}"))
     broken = bool(verdict.violations or cluster.complaints)
-    tell(verdict, history, performer, (calm, faults), (faults, healed))
+    tell(verdict, history, performer.events, Span(calm, faults), Span(faults, healed))
+    if options.keep:
+        lines = (f"{event.begin:.3f} {event.end or 0:.3f} {event}\n" for event in performer.events)
+        (cluster.folder / "faults").write_text("".join(lines))
     if broken:
         print_failure(verdict, history, performer.events, cluster.complaints)
     return broken
@@ -148,14 +154,11 @@ def settle(cluster: Cluster) -> str:
         time.sleep(0.05)
 
 
-def tell(
-    verdict: Verdict, history: Any, performer: Performer, calm: tuple[float, float],
-    chaos: tuple[float, float],
-) -> None:  # fmt: skip
+def tell(verdict: Verdict, history: Any, events: list[Event], calm: Span, chaos: Span) -> None:
     print_counts(verdict, history)
-    print_resumption(performer.events, history)
-    print_standstill(history, chaos)
-    print_delays(history, calm, chaos)
+    print_resumption(events, history)
+    print_standstill(events, history, chaos)
+    print_delays(events, history, calm, chaos)
 
 
 if __name__ == "__main__":

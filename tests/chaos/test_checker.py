@@ -96,6 +96,17 @@ def test_a_worker_that_died_is_remembered_for_a_while():
     assert kinds(made) == []
 
 
+def test_a_client_that_was_away_for_too_long_is_forgotten():
+    made = history(LOST)
+    made.away = [Hurt("c1.1", 0.5, 8)]
+    assert kinds(made) == ["groundless"]
+    made.patience = 7
+    assert kinds(made) == []
+    for hurt in (Hurt("c1.1", 2, 8), Hurt("c1.1", 10, 18), Hurt("c1.2", 0.5, 8)):
+        made.away = [hurt]
+        assert kinds(made) == ["groundless"]
+
+
 def test_a_run_that_nobody_asked_for_is_unexpected():
     made = history(VALUE)
     made.runs["x"] = [Run("w1.1", 7, 3)]

@@ -81,7 +81,8 @@ rig_input (rig_t *rig, const dn_msg_t *msg)
 {
     dn_session_input (rig->session, rig->now_ms, msg, 0, rig->fx);
     rig_take (rig);
-    rig_tick (rig, 0);
+    if (!rig->no_ticks)
+        rig_tick (rig, 0);
 }
 
 void

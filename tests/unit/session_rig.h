@@ -21,6 +21,7 @@ typedef struct {
     dn_session_core_t *session;
     dn_effects_t      *fx;
     int64_t            now_ms;
+    bool               no_ticks;      /* messages that come in a row: rig_input does not tick */
     dn_effect_t        row[RIG_ROWS]; /* all effects since rig_forget; lists in them are stale */
     uint32_t           rows;
     char               text[RIG_ROWS][160]; /* of a COMPLETE */
@@ -44,7 +45,7 @@ void rig_tick (rig_t *rig, int64_t ms);
 /*  Tick whenever it is due, until so much time has passed. */
 void rig_run (rig_t *rig, int64_t ms);
 
-/*  A message from the manager, and a tick. */
+/*  A message from the manager, and a tick, unless `no_ticks`. */
 void rig_input (rig_t *rig, const dn_msg_t *msg);
 
 /*  The usual way up: FRESH, opened, HELLO, WELCOME with that epoch and term. */

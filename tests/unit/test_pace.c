@@ -293,6 +293,32 @@ granted_calls_are_never_held_back (void **state)
 /*  A client that waited for its turn, and whose last held call was granted a place, holds the next
  *  one back for no reason that it knows of: it has no ticket. */
 static void
+who_is_alone_again_has_the_places_that_it_had (void **state)
+{
+    (void) state;
+    dn_pace_t pace;
+    dn_pace_init (&pace, 42);
+    for (int i = 0; i < 9; i++)
+        dn_pace_sent (&pace, false, 0);
+    dn_pace_refused (&pace, false, true, 10, 0);
+    for (int i = 0; i < 6; i++)
+        dn_pace_ended (&pace, false);
+    assert_int_equal (dn_pace_room (&pace), 0);
+    dn_pace_alone (&pace, 1);
+    assert_int_equal (dn_pace_room (&pace), 6); /* eight had places, two still have */
+
+    for (int i = 0; i < 6; i++)
+        dn_pace_sent (&pace, false, 0);
+    for (int i = 0; i < 4; i++) { /* others have come and taken four */
+        dn_pace_refused (&pace, false, true, 10, 0);
+        dn_pace_check (&pace);
+    }
+    dn_pace_ended (&pace, false);
+    dn_pace_alone (&pace, 1);
+    assert_int_equal (dn_pace_room (&pace), 1);
+}
+
+static void
 who_holds_nothing_tries_the_next_call_at_once (void **state)
 {
     dn_pace_t pace = refused (true);
@@ -341,6 +367,7 @@ main (void)
         cmocka_unit_test (new_places_are_found_within_seconds),
         cmocka_unit_test (without_any_place_it_asks_ever_more_rarely_but_every_two_seconds),
         cmocka_unit_test (granted_calls_are_never_held_back),
+        cmocka_unit_test (who_is_alone_again_has_the_places_that_it_had),
         cmocka_unit_test (who_holds_nothing_tries_the_next_call_at_once),
         cmocka_unit_test (another_manager_voids_what_was_learned),
     };

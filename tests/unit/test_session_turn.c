@@ -74,6 +74,23 @@ after_a_grant_without_rivals_each_end_makes_room_for_the_next (void **state)
     rig_close (&rig);
 }
 
+/*  All that a manager sends in a row is handled before anything is sent. */
+static void
+who_is_alone_fills_what_ends_after_the_grant_though_the_grant_is_not_used_yet (void **state)
+{
+    (void) state;
+    begin_refused ();
+    rig.no_ticks = true;
+    rig_answer (&rig, calls[0], DENIM_VALUE, DENIM_REASON_NONE); /* its place is granted */
+    grant (77, 1, true);
+    for (int i = 1; i < 4; i++)
+        rig_answer (&rig, calls[i], DENIM_VALUE, DENIM_REASON_NONE); /* and these are ours */
+    rig.no_ticks = false;
+    rig_tick (&rig, 0);
+    assert_int_equal (submits (), 8 + 1 + 3);
+    rig_close (&rig);
+}
+
 static void
 a_lost_grant_is_made_up_for_by_the_timer (void **state)
 {
@@ -177,6 +194,8 @@ main (void)
         cmocka_unit_test (who_waits_for_its_turn_sends_nothing_when_a_call_ends),
         cmocka_unit_test (a_grant_is_answered_with_as_many_calls_and_says_how_many_more_are_held),
         cmocka_unit_test (after_a_grant_without_rivals_each_end_makes_room_for_the_next),
+        cmocka_unit_test (
+            who_is_alone_fills_what_ends_after_the_grant_though_the_grant_is_not_used_yet),
         cmocka_unit_test (a_lost_grant_is_made_up_for_by_the_timer),
         cmocka_unit_test (open_says_for_what_the_client_waits),
         cmocka_unit_test (a_call_that_would_miss_its_deadline_is_not_sent_when_its_turn_comes),
