@@ -90,7 +90,8 @@ typedef enum {
     X (15, CRASH, false, "the slot's process died")                                                \
     X (16, OUT_OF_MEMORY, false, "the slot used more memory than allowed")                         \
     X (17, SHUTDOWN, false, "the worker shut down before the task ended")                          \
-    X (18, SILENT, false, "the worker was not heard of any more")
+    X (18, SILENT, false, "the worker was not heard of any more")                                  \
+    X (19, RESTARTED, false, "the worker was killed, and another one has followed it")
 
 typedef enum {
 #define X(number, name, retried, text) DENIM_REASON_##name = number,

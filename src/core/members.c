@@ -61,7 +61,7 @@ end_older (dn_manager_t *self, const dn_session_t *instance, const dn_peer_t *wo
     for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));)
         if (peer != worker && peer->role == DN_ROLE_WORKER && !peer->gone &&
             dn_session_eq (&peer->u.worker.instance, instance))
-            dn_manager_go (self, peer, DENIM_REASON_CRASH, fx);
+            dn_manager_go (self, peer, DENIM_REASON_RESTARTED, fx);
 }
 
 void

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "denim.h"
+#include "io/instance.h"
 #include "io/process.h"
 #include "io/worker_private.h"
 
@@ -294,6 +295,7 @@ make_fleet (dn_worker_t *self)
     snprintf (config.name, sizeof config.name, "%s", self->name);
     gethostname (config.host, sizeof config.host - 1);
     write_apps (settings, config.apps, sizeof config.apps);
+    self->instance = dn_instance_claim (settings->manager, &config.instance);
     dn_process_random (&config.session, sizeof config.session);
     dn_process_random (&config.seed, sizeof config.seed);
     return dn_fleet_new (&config);
@@ -361,6 +363,8 @@ end (dn_worker_t *self)
         close (self->signals);
     if (self->health >= 0)
         close (self->health);
+    if (self->instance >= 0)
+        close (self->instance);
     for (int i = 0; i < DN_LEVELS; i++)
         dn_effects_destroy (&self->fx[i]);
     dn_fleet_destroy (&self->fleet);
@@ -378,7 +382,7 @@ dn_io_worker_run (const dn_worker_settings_t *settings)
     if (!self)
         return complain (EX_OSERR, "cannot start: out of memory");
     self->settings = settings;
-    self->epoll = self->signals = self->health = -1;
+    self->epoll = self->signals = self->health = self->instance = -1;
     dn_process_raise_files ();
     int code = start (self);
     if (code == 0) {

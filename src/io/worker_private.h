@@ -60,6 +60,7 @@ typedef struct {
     int                epoll;
     int                signals;   /* descriptor */
     int                health;    /* descriptor; negative: there is none */
+    int                instance;  /* likewise: our place among the workers of this host */
     int64_t            look_ms;   /* next look at memory and orphans */
     uint64_t           oom_kills; /* of the system, as counted last */
 } dn_worker_t;

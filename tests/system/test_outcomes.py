@@ -16,7 +16,7 @@ import threading
 import time
 
 import pytest
-from programs import BIN, DEADLINE_S, local_cluster, run, started, until, write
+from programs import BIN, DEADLINE_S, Manager, Worker, local_cluster, run, started, until, write
 from raw_peer import ROUTER, RawSocket
 from wire_probe import NUMBERS, encode
 
@@ -303,11 +303,24 @@ def test_a_killed_worker_is_a_lost_task_unless_it_may_run_twice(folder):
             )
             until((folder / "twice").exists, "the start of the other task")
             cluster.kill_worker()
-            cluster.add_worker()
             error = once.exception(DEADLINE_S)
             assert type(error) is denim.WorkerLost and error.why == "SILENT"
             assert (error.signal, error.exit_code) == (None, None)
+            cluster.add_worker()
             assert twice.result(DEADLINE_S) == 0.5
+
+
+def test_the_next_worker_of_its_host_says_at_once_that_one_was_killed(folder):
+    config = write(folder / "slow.conf", "manager\n    heartbeat_ms = 60000\n")
+    options = {"slots": 2, "manager_args": ["-f", str(config)]}
+    with local_cluster(folder / "logs", **options) as cluster, cluster.client() as client:
+        client = client.options(deadline=DEADLINE_S)
+        with Running(client, folder) as running:
+            cluster.kill_worker()
+            cluster.add_worker()
+            error = running.exception(DEADLINE_S)
+            assert type(error) is denim.WorkerLost and error.why == "RESTARTED"
+            assert "another one has followed it" in str(error)
 
 
 def test_a_task_that_kills_every_slot_is_poison(client, folder):

@@ -314,7 +314,7 @@ a_new_session_of_an_instance_ends_the_older_one (void **state)
     bench_pass (self, 0);
     assert_int_equal (bench_outcome (self, CLIENT), DENIM_LOST);
     assert_int_equal (bench_sent (self, CLIENT, DN_MSG_RESULT, 0)->msg.u.result.reason,
-                      DENIM_REASON_CRASH);
+                      DENIM_REASON_RESTARTED);
 }
 
 /*  ---- clients that are gone ---- */
