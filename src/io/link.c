@@ -138,18 +138,32 @@ dn_link_monitor (void *context, void *dealer, int *fd)
     if (zmq_socket_monitor (dealer, endpoint, ZMQ_EVENT_DISCONNECTED) < 0)
         return NULL;
     void *monitor = zmq_socket (context, ZMQ_PAIR);
-    if (!monitor)
-        return NULL;
-    if (set_int (monitor, ZMQ_LINGER, 0) == 0 && zmq_connect (monitor, endpoint) == 0 &&
+    if (monitor && set_int (monitor, ZMQ_LINGER, 0) == 0 && zmq_connect (monitor, endpoint) == 0 &&
         zmq_getsockopt (monitor, ZMQ_FD, fd, &fd_bytes) == 0) {
         dn_link_broken (
             monitor); /* the descriptor tells nothing before the first read that fails */
         return monitor;
     }
     int kept = errno;
-    zmq_close (monitor);
+    dn_link_unmonitor (dealer, monitor);
     errno = kept;
     return NULL;
+}
+
+void
+dn_link_unmonitor (void *dealer, void *monitor)
+{
+    zmq_socket_monitor (dealer, NULL, 0);
+    if (monitor)
+        zmq_close (monitor);
+}
+
+void
+dn_link_close (void *dealer, void *monitor, int linger_ms)
+{
+    dn_link_unmonitor (dealer, monitor);
+    zmq_setsockopt (dealer, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    zmq_close (dealer);
 }
 
 bool

@@ -61,17 +61,25 @@ typedef struct {
 void *dn_link_context (int io_threads);
 
 /*  A DEALER that connects to `endpoint` and goes on trying for ever. It holds nothing for a peer
- *  that is not there (IMMEDIATE): a send then is -EAGAIN. Owned: zmq_close; NULL and errno. */
+ *  that is not there (IMMEDIATE): a send then is -EAGAIN. Owned: dn_link_close; NULL and errno. */
 void *dn_link_dealer (void *context, const char *endpoint, const dn_link_config_t *config);
+
+/*  Close it, with its monitor (or NULL). What was sent is given so long to leave. */
+void dn_link_close (void *dealer, void *monitor, int linger_ms);
 
 /*  A ROUTER bound to `endpoint`, MANDATORY: a send to a peer that is gone is -EHOSTUNREACH, to one
  *  that is full -EAGAIN. Owned: zmq_close; NULL and errno. */
 void *dn_link_router (void *context, const char *endpoint, const dn_link_config_t *config);
 
 /*  Who is told that the connection of a DEALER has broken, before its silence is noticed: a PAIR,
- *  and in *fd a descriptor that is readable when dn_link_broken is to be asked. Owned: zmq_close,
- *  after the DEALER; NULL and errno when the system says no: then silence must do. */
+ *  and in *fd a descriptor that is readable when dn_link_broken is to be asked. Owned:
+ *  dn_link_unmonitor; NULL and errno when the system says no: then silence must do. */
 void *dn_link_monitor (void *context, void *dealer, int *fd);
+
+/*  Before the DEALER is closed, or instead of that. Without it libzmq waits, in the I/O thread, for
+ *  somebody to read of a connection that breaks while both are closed: for ever, and nothing that
+ *  has this context is heard of again. `monitor` may be NULL. */
+void dn_link_unmonitor (void *dealer, void *monitor);
 
 /*  Has it broken since this was asked last? */
 bool dn_link_broken (void *monitor);

@@ -71,12 +71,8 @@ dn_worker_close_link (dn_worker_t *self, int linger_ms)
 {
     if (self->monitor)
         dn_worker_unwatch (self, self->monitor_fd);
-    if (self->dealer) {
-        zmq_setsockopt (self->dealer, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-        zmq_close (self->dealer);
-    }
-    if (self->monitor)
-        zmq_close (self->monitor);
+    if (self->dealer)
+        dn_link_close (self->dealer, self->monitor, linger_ms);
     self->dealer = self->monitor = NULL;
 }
 

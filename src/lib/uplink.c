@@ -34,12 +34,8 @@ dn_uplink_open (dn_uplink_t *self, const char *endpoint, bool ipv6)
 void
 dn_uplink_close (dn_uplink_t *self, int linger_ms)
 {
-    if (self->dealer) {
-        zmq_setsockopt (self->dealer, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-        zmq_close (self->dealer);
-    }
-    if (self->monitor)
-        zmq_close (self->monitor);
+    if (self->dealer)
+        dn_link_close (self->dealer, self->monitor, linger_ms);
     self->dealer = self->monitor = NULL;
 }
 

@@ -3,6 +3,7 @@
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
 #include "io/link.h"
+#include "io/process.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -250,9 +251,28 @@ broken_connection_is_told_once (void **state)
     assert_true (dn_link_broken (monitor));
     assert_false (dn_link_broken (monitor));
     rig.router = zmq_socket (rig.context, ZMQ_ROUTER);
-    zmq_close (rig.dealer);
+    dn_link_close (rig.dealer, monitor, 0);
     rig.dealer = NULL;
-    zmq_close (monitor);
+    tear_down (&rig);
+}
+
+/*  The I/O thread would wait for the monitor to be read. */
+static void
+connection_that_breaks_after_its_monitor_was_closed_stops_nothing (void **state)
+{
+    rig_t rig;
+    int   fd = -1;
+    (void) state;
+
+    set_up (&rig, "ipc://@denim-test-unmonitored");
+    void *monitor = dn_link_monitor (rig.context, rig.dealer, &fd);
+    say_hello (&rig, "hello");
+    dn_link_unmonitor (rig.dealer, monitor);
+    zmq_close (rig.router);
+    int64_t end_ms = dn_process_now_ms () + PATIENCE_MS;
+    while (zmq_poll (&(zmq_pollitem_t){rig.dealer, 0, ZMQ_POLLOUT, 0}, 1, 0) == 1)
+        assert_true (dn_process_now_ms () < end_ms);
+    rig.router = zmq_socket (rig.context, ZMQ_ROUTER);
     tear_down (&rig);
 }
 
@@ -268,6 +288,7 @@ main (void)
         cmocka_unit_test (routing_id_of_its_own_makes_a_peer_none_of_ours),
         cmocka_unit_test (message_in_hand_can_be_moved_aside),
         cmocka_unit_test (broken_connection_is_told_once),
+        cmocka_unit_test (connection_that_breaks_after_its_monitor_was_closed_stops_nothing),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
