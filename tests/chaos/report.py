@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -34,9 +35,11 @@ def print_counts(verdict: Verdict, history: History) -> None:
     print("violations ", ", ".join(f"{verdict.violated(kind)} {kind}" for kind in kinds))
 
 
-def print_resumption(events: Sequence[Event], history: History) -> None:
+def print_resumption(
+    events: Sequence[Event], history: History, members: Sequence[frozenset[str]]
+) -> None:
     """Per kind of fault: from its end until work went on at the victim, without the time of others
-    that hurt it, too.
+    that hurt it, too, or all members of one of these sets.
     """
     moments = _Moments(history)
     waits: dict[str, list[tuple[float, Event]]] = {}
@@ -45,7 +48,8 @@ def print_resumption(events: Sequence[Event], history: History) -> None:
         if wait is not None and event.end is not None:
             whole = Span(event.end, event.end + wait)
             others = [other for other in events if other is not event]
-            rest = _length(whole) - _covered(whole, _hurting(others, {"manager", event.member}))
+            hurting = _hurting(others, {"manager", event.member}) + _outages(others, members)
+            rest = _length(whole) - _covered(whole, hurting)
             waits.setdefault(event.kind, []).append((rest, event))
     print("work resumed after the end of a fault (seconds, without those of other faults)")
     for kind, found in sorted(waits.items()):
@@ -75,16 +79,20 @@ def print_delays(events: Sequence[Event], history: History, calm: Span, chaos: S
         print("      " + ", ".join(f"{event.kind} ({event.who})" for event in met))
 
 
-def print_standstill(events: Sequence[Event], history: History, chaos: Span) -> None:
-    """The longest time in which nobody got a value, and the longest without a manager's fault."""
+def print_standstill(
+    events: Sequence[Event], history: History, chaos: Span, members: Sequence[frozenset[str]]
+) -> None:
+    """The longest time in which nobody got a value, and the longest without the time in which the
+    manager was hurt, or all members of one of these sets.
+    """
     found = [ends[0].at for ends in history.ends.values() if _is_plain(ends[0])]
     moments = sorted([*chaos, *(at for at in found if chaos.begin < at < chaos.end)])
     gaps = [Span(*pair) for pair in zip(moments, moments[1:])]
-    faults = _hurting(events, {"manager"})
+    faults = _hurting(events, {"manager"}) + _outages(events, members)
     whole = max(gaps, key=_length)
     rest = max(_length(gap) - _covered(gap, faults) for gap in gaps)
     print(f"standstill  {_length(whole):.3f} s without a value for anyone at most, from"
-          f" {whole.begin:.3f} on; {rest:.3f} s, without the faults of the manager")  # fmt: skip
+          f" {whole.begin:.3f} on; {rest:.3f} s while each program was there")  # fmt: skip
 
 
 def print_failure(
@@ -162,6 +170,19 @@ def _delays(history: History, span: Span) -> list[tuple[Span, str]]:
 
 def _hurting(events: Sequence[Event], members: set[str]) -> list[Event]:
     return [event for event in events if event.member in members]
+
+
+def _outages(events: Sequence[Event], members: Sequence[frozenset[str]]) -> list[Event]:
+    """When all of such a set were hurt at once, as if that were faults of its own."""
+    found = []
+    for group in members:
+        hurt = [event for event in events if event.member in group]
+        edges = sorted({at for event in hurt for at in (event.begin, event.end or math.inf)})
+        for begin, end in zip(edges, edges[1:]):
+            out = {e.member for e in hurt if e.begin <= begin and (e.end or math.inf) >= end}
+            if out == group:
+                found.append(Event("outage", "all", "all", begin, end))
+    return found
 
 
 def _covered(span: Span, events: Sequence[Event]) -> float:

@@ -128,7 +128,8 @@ def play(cluster: Cluster, plan: list[Any], options: Any) -> bool:
     if rest:
         verdict.violations.append(("unexpected", "-", f"the manager still knows of {rest}"))
     broken = bool(verdict.violations or cluster.complaints)
-    tell(verdict, history, performer.events, Span(calm, faults), Span(faults, healed))
+    groups = [frozenset(m.name for m in group) for group in (cluster.workers, cluster.clients)]
+    tell(verdict, history, performer.events, (Span(calm, faults), Span(faults, healed)), groups)
     if options.keep:
         lines = (f"{event.begin:.3f} {event.end or 0:.3f} {event}\n" for event in performer.events)
         (cluster.folder / "faults").write_text("".join(lines))
@@ -154,11 +155,14 @@ def settle(cluster: Cluster) -> str:
         time.sleep(0.05)
 
 
-def tell(verdict: Verdict, history: Any, events: list[Event], calm: Span, chaos: Span) -> None:
+def tell(
+    verdict: Verdict, history: Any, events: list[Event], spans: tuple[Span, Span],
+    groups: list[frozenset[str]],
+) -> None:  # fmt: skip
     print_counts(verdict, history)
-    print_resumption(events, history)
-    print_standstill(events, history, chaos)
-    print_delays(events, history, calm, chaos)
+    print_resumption(events, history, groups)
+    print_standstill(events, history, spans[1], groups)
+    print_delays(events, history, *spans)
 
 
 if __name__ == "__main__":
