@@ -7,6 +7,9 @@
 #include "base/check.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -49,6 +52,27 @@ static const setting_t router_settings[] = {
     {SETTINGS_END, 0},
 };
 
+/*  libzmq starts its threads with the first socket, and they inherit from the thread that asks for
+ *  it: no signals, and SCHED_BATCH, so that a thread that is woken does not stop the one that feeds
+ *  it. (ZMQ_THREAD_SCHED_POLICY says the same, and aborts where the system does not allow it.) */
+static void
+start_threads (void *context)
+{
+    const struct sched_param param = {0};
+    sigset_t                 all, before;
+
+    sigfillset (&all);
+    pthread_sigmask (SIG_SETMASK, &all, &before);
+    bool  usual = sched_getscheduler (0) == SCHED_OTHER;
+    bool  batch = usual && sched_setscheduler (0, SCHED_BATCH, &param) == 0;
+    void *socket = zmq_socket (context, ZMQ_PAIR);
+    if (socket)
+        zmq_close (socket);
+    if (batch)
+        sched_setscheduler (0, SCHED_OTHER, &param);
+    pthread_sigmask (SIG_SETMASK, &before, NULL);
+}
+
 void *
 dn_link_context (int io_threads)
 {
@@ -61,6 +85,7 @@ dn_link_context (int io_threads)
         errno = kept;
         return NULL;
     }
+    start_threads (context);
     return context;
 }
 

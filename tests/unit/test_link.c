@@ -5,10 +5,14 @@
 #include "io/link.h"
 #include "io/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -276,6 +280,52 @@ connection_that_breaks_after_its_monitor_was_closed_stops_nothing (void **state)
     tear_down (&rig);
 }
 
+/*  The scheduling policy of a thread of this process, -1 if it is none of libzmq's. */
+static int
+policy_of (const char *thread)
+{
+    char  path[300], name[32] = "";
+    FILE *file;
+
+    snprintf (path, sizeof path, "/proc/self/task/%s/comm", thread);
+    file = fopen (path, "r");
+    if (!file)
+        return -1;
+    bool read = fgets (name, sizeof name, file) != NULL;
+    fclose (file);
+    return read && !strncmp (name, "ZMQbg/IO", 8) ? sched_getscheduler (atoi (thread)) : -1;
+}
+
+static unsigned
+count_batch_threads (void)
+{
+    unsigned       batch = 0;
+    DIR           *threads = opendir ("/proc/self/task");
+    struct dirent *thread;
+
+    while ((thread = readdir (threads)))
+        batch += policy_of (thread->d_name) == SCHED_BATCH;
+    closedir (threads);
+    return batch;
+}
+
+static void
+threads_of_a_context_are_woken_without_stopping_others (void **state)
+{
+    const struct sched_param param = {0};
+    (void) state;
+
+    if (sched_setscheduler (0, SCHED_BATCH, &param) < 0)
+        skip (); /* a sandbox: then they are as all others */
+    sched_setscheduler (0, SCHED_OTHER, &param);
+    void *context = dn_link_context (2);
+    assert_int_equal (sched_getscheduler (0), SCHED_OTHER);
+    int64_t end_ms = dn_process_now_ms () + PATIENCE_MS;
+    while (count_batch_threads () != 2) /* they give themselves their names */
+        assert_true (dn_process_now_ms () < end_ms);
+    zmq_ctx_term (context);
+}
+
 int
 main (void)
 {
@@ -288,6 +338,7 @@ main (void)
         cmocka_unit_test (routing_id_of_its_own_makes_a_peer_none_of_ours),
         cmocka_unit_test (message_in_hand_can_be_moved_aside),
         cmocka_unit_test (broken_connection_is_told_once),
+        cmocka_unit_test (threads_of_a_context_are_woken_without_stopping_others),
         cmocka_unit_test (connection_that_breaks_after_its_monitor_was_closed_stops_nothing),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
