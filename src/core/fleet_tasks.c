@@ -350,7 +350,7 @@ take_task (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, const dn_submit_t 
            dn_effects_t *fx)
 {
     hold->service = dn_services_find (self->services, submit->service);
-    hold->payload_bytes = self->in_hand;
+    hold->payload_bytes = self->in_hand + submit->small.len;
     hold->arrived_ms = now_ms;
     hold->deadline_ms = submit->deadline_ms ? now_ms + submit->deadline_ms : DN_NEVER;
     hold->soft_limit_ms = limit_or (submit->soft_limit_ms, self->config.soft_limit_ms);

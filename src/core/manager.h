@@ -64,7 +64,7 @@ typedef struct {
     dn_link_t       link;
     const dn_msg_t *msg;
     dn_str_t        header;
-    uint64_t        payload_bytes; /* of all payload frames */
+    uint64_t        payload_bytes; /* of the payload, in frames or in the header */
 } dn_manager_event_t;
 
 typedef struct dn_manager dn_manager_t;

@@ -123,6 +123,7 @@ feed (dn_shell_t *self, int door)
         size_t header_bytes = zmq_msg_size (&self->in.header);
         error = dn_msg_decode (&msg, directions, event.header.ptr, header_bytes);
         if (error == 0) {
+            event.payload_bytes += dn_msg_small_bytes (&msg);
             event.header.len = (uint16_t) (header_bytes <= UINT16_MAX ? header_bytes : 0);
             dn_manager_input (self->core, &event, self->fx);
         }

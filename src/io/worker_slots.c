@@ -168,7 +168,7 @@ feed (dn_worker_t *self, uint32_t row)
             on_failed (self);
         dn_effects_t *fx = dn_worker_begin (self);
         dn_fleet_from_slot (self->fleet, self->now_ms, dn_worker_slot (self, row), &msg,
-                            self->in.payload_bytes, fx);
+                            self->in.payload_bytes + dn_msg_small_bytes (&msg), fx);
         dn_worker_perform (self);
     }
 }

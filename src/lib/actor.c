@@ -62,14 +62,26 @@ open_uplink (dn_actor_t *self)
     self->reopen_ms = opened ? DN_NEVER : self->now_ms + REOPEN_MS;
 }
 
+/*  The payload of a call goes into its SUBMIT if it is small. Returns the frames that are left. */
+static unsigned
+add_payload (dn_submit_t *submit, denim_reply_t *reply)
+{
+    size_t frame_bytes = reply->frames == 1 ? zmq_msg_size (&reply->frame[0]) : 0;
+    if (frame_bytes == 0 || frame_bytes > DN_SMALL_MAX)
+        return reply->frames;
+    submit->small = (dn_str_t){zmq_msg_data (&reply->frame[0]), (uint16_t) frame_bytes};
+    return 0;
+}
+
 static void
-send_effect (dn_actor_t *self, const dn_effect_t *row)
+send_effect (dn_actor_t *self, dn_effect_t *row)
 {
     int rc = -EAGAIN;
     if (!self->deaf && self->uplink.dealer) {
         denim_reply_t *reply = row->kind == DN_FX_SEND_KEPT ? reply_of (self, row->handle) : NULL;
+        unsigned       frames = reply ? add_payload (&row->msg.u.submit, reply) : 0;
         rc = dn_link_send_msg (self->uplink.dealer, 0, &row->msg, reply ? reply->frame : NULL,
-                               reply ? reply->frames : 0, true, self->room, ENCODE_ROOM);
+                               frames, true, self->room, ENCODE_ROOM);
     }
     if (rc == 0)
         return;
@@ -77,11 +89,23 @@ send_effect (dn_actor_t *self, const dn_effect_t *row)
     dn_session_refused (self->session, self->now_ms, row, self->fx);
 }
 
+/*  A small payload comes in the header: a message of its own is made of it. */
+static int
+unpack_small (dn_frames_t *in, dn_str_t small)
+{
+    if (zmq_msg_init_size (&in->payload[0], small.len) < 0)
+        return -1;
+    memcpy (zmq_msg_data (&in->payload[0]), small.ptr, small.len);
+    in->count = 1;
+    return 0;
+}
+
 /*  The payload in hand becomes the reply's. */
 static void
-take_value (dn_actor_t *self, denim_reply_t *reply)
+take_value (dn_actor_t *self, denim_reply_t *reply, dn_str_t small)
 {
-    if (dn_reply_frames_new (reply, self->in.count) < 0) {
+    if ((self->in.count == 0 && unpack_small (&self->in, small) < 0) ||
+        dn_reply_frames_new (reply, self->in.count) < 0) {
         reply->outcome = DENIM_CODEC;
         reply->text = strdup ("out of memory for the answer");
         return;
@@ -112,7 +136,7 @@ complete (dn_actor_t *self, const dn_effect_t *row)
     dn_reply_frames_clear (reply);
     if (self->has_value) {
         reply->codec = result->codec;
-        take_value (self, reply);
+        take_value (self, reply, result->small);
     }
     reply->next = NULL;
     *self->ended_end = reply;
@@ -163,7 +187,7 @@ static void
 perform (dn_actor_t *self)
 {
     for (uint32_t i = 0; i < self->fx->count; i++) {
-        const dn_effect_t *row = &self->fx->row[i];
+        dn_effect_t *row = &self->fx->row[i];
         if (row->kind == DN_FX_SEND_KEPT || row->kind == DN_FX_SEND)
             send_effect (self, row);
         else if (row->kind == DN_FX_COMPLETE)
@@ -193,8 +217,10 @@ on_message (dn_actor_t *self)
         dn_msg_decode (&msg, M2C, zmq_msg_data (&self->in.header),
                        zmq_msg_size (&self->in.header)) < 0)
         return;
-    self->has_value = msg.kind == DN_MSG_RESULT && self->in.count > 0;
-    dn_session_input (self->session, self->now_ms, &msg, self->in.payload_bytes, self->fx);
+    self->has_value =
+        msg.kind == DN_MSG_RESULT && (self->in.count > 0 || msg.u.result.small.len > 0);
+    dn_session_input (self->session, self->now_ms, &msg,
+                      self->in.payload_bytes + dn_msg_small_bytes (&msg), self->fx);
     perform (self);
     self->has_value = false;
 }

@@ -139,6 +139,19 @@ take_frames (dn_lane_t *self, const dn_packet_t *packet)
     return frames;
 }
 
+/*  The same of a payload that came in the header. */
+static PyObject *
+take_small (dn_str_t small)
+{
+    PyObject *frame = PyBytes_FromStringAndSize (small.ptr, small.len);
+    PyObject *frames = frame ? PyList_New (1) : NULL;
+    if (!frames)
+        Py_XDECREF (frame);
+    else
+        PyList_SetItem (frames, 0, frame); /* takes the frame */
+    return frames;
+}
+
 /*  ---- a task ---- */
 
 /*  Read RUN and the SUBMIT in it; the name is lent by the inbox. False: these are none. */
@@ -190,7 +203,8 @@ run_task (dn_lane_t *self, const dn_packet_t *packet, const dn_submit_t *submit)
     dn_name_t *name = dn_names_find (&self->names, submit->task);
     flush_before (self, name, began_us);
 
-    PyObject *frames = take_frames (self, packet);
+    bool      small = packet->frames == 0 && submit->small.len;
+    PyObject *frames = small ? take_small (submit->small) : take_frames (self, packet);
     if (!frames) {
         PyErr_Clear ();
         dn_lane_answer_text (self, DENIM_TOO_LARGE, "the slot has no memory for the arguments");

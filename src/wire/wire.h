@@ -20,8 +20,9 @@
 #define DN_MINOR      0       /* a newer one only appends fields */
 #define DN_HEADER_MAX 1000000 /* bytes of a header frame; a longer one does not decode */
 #define DN_HEADER_SMALL                                                                            \
-    2048                  /* bytes that hold any message without lists or ASK, for stack buffers */
-#define DN_FRAMES_MAX  64 /* payload frames of one message */
+    2048                   /* bytes that hold any message without lists or ASK, for stack buffers */
+#define DN_FRAMES_MAX  64  /* payload frames of one message */
+#define DN_SMALL_MAX   128 /* bytes of a payload that travels in the header frame */
 #define DN_FRAME_SMALL 4096 /* bytes; a task with a larger payload is no tiny one */
 
 typedef struct {
@@ -168,6 +169,15 @@ dn_str_copy (char *to, size_t room, dn_str_t from)
     if (n)
         memcpy (to, from.ptr, n);
     to[n] = 0;
+}
+
+/*  Bytes of the payload that lies in the header itself. (RUN: ask the SUBMIT in it.) */
+static inline uint16_t
+dn_msg_small_bytes (const dn_msg_t *msg)
+{
+    if (msg->kind == DN_MSG_RESULT)
+        return msg->u.result.small.len;
+    return msg->kind == DN_MSG_SUBMIT ? msg->u.submit.small.len : 0;
 }
 
 static inline bool

@@ -228,6 +228,19 @@ def test_cached_and_coroutine_functions_are_functions(slot: Slot) -> None:
     assert slot.ask("myapp:later", [[5]]).value == 5
 
 
+@pytest.mark.parametrize("size", [1, 128])
+def test_a_small_payload_comes_in_the_header(slot: Slot, size: int) -> None:
+    digits = b"1" * (size - 4 if size > 4 else 1)
+    result = slot.ask_small("myapp:echo", b"[[" + digits + b"]]")
+    assert (result.outcome, result.small) == (VALUE, digits)
+
+
+@pytest.mark.parametrize(("size", "small"), [(128, True), (129, False)])
+def test_a_small_value_goes_in_the_header(slot: Slot, size: int, small: bool) -> None:
+    result = slot.ask("myapp:echo", [["x" * (size - 2)]])
+    assert (len(result.frames[0]), bool(result.small)) == (size, small)
+
+
 def test_large_frames_come_and_go_whole_and_can_be_written(slot: Slot) -> None:
     data = random.Random(1).randbytes(3_000_000)
     frames = payload.encode([bytearray(data), data[:9000]])

@@ -143,7 +143,8 @@ def decode(header: bytes, frames: list[bytes]) -> Message:
     row = NUMBERS[header[0]]
     values, end = _decode_fields(row, header, 2)
     assert end == len(header)
-    return Message(row.name, values, frames)
+    small = bytes(values.get("small", b""))
+    return Message(row.name, values, [small] if small and not frames else frames)
 
 
 # --- packets -------------------------------------------------------------------------------------
@@ -430,6 +431,15 @@ class Tasks:
     def ask(self, task: str, document: Any = b"[[]]", *frames: bytes, **submit: Any) -> Message:
         """Send a task and wait for its result."""
         return self.result(self.run(task, document, *frames, **submit))
+
+    def ask_small(self, task: str, document: bytes) -> Message:
+        """The same with the document in the header."""
+        self.sent += 1
+        values = {"codec": 1, "attempt": 1, "service": task.split(":")[0], "small": document}
+        inner = encode("SUBMIT", seq=1000 + self.sent, task=task, **values)
+        header = encode("RUN", session=self.session, attempt=1, submit=inner)
+        self.link.send(packet(header, (), self.sent))
+        return self.result()
 
     def interrupt(self, number: int, cancel: bool = False) -> None:
         """The signal of a soft limit, or of a cancel."""

@@ -183,8 +183,10 @@ on_submit (fake_manager_t *self, const dn_msg_t *in)
     dn_msg_t echo = result_of (&client->session, submit->seq, submit->attempt, DENIM_VALUE);
     if (!strcmp (task, "m:echo") || (!strcmp (task, "m:once") && submit->try_no > 1)) {
         echo.u.result.codec = submit->codec;
+        echo.u.result.small = submit->small;
         say (self, from, &echo, self->in.payload, self->in.count);
     } else if (!strcmp (task, "m:twice")) {
+        echo.u.result.small = submit->small;
         say (self, from, &echo, self->in.payload, self->in.count);
         say (self, from, &echo, self->in.payload, self->in.count);
     } else if (!strcmp (task, "m:raise")) {

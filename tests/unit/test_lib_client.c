@@ -152,6 +152,30 @@ frames_go_there_and_back_as_they_are (void **state)
     denim_reply_destroy (&reply);
 }
 
+/*  Those of 1 to 128 bytes travel in the header. */
+static void
+payload_of_one_frame_is_the_same_whatever_its_size (void **state)
+{
+    rig_t              *rig = *state;
+    static const size_t sizes[] = {0, 1, 33, 128, 129, 5000};
+    char                sent[5000];
+    for (size_t i = 0; i < sizeof sent; i++)
+        sent[i] = (char) (i * 7);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        denim_frame_t  frame = {sent, sizes[i]};
+        int64_t        id = denim_client_submit_frames (rig->client, "m:echo", &frame, 1, NULL, 0);
+        denim_reply_t *reply = denim_client_wait (rig->client, id, PATIENCE_MS, NULL);
+        assert_non_null (reply);
+        assert_int_equal (denim_reply_outcome (reply), DENIM_VALUE);
+        assert_int_equal (denim_reply_frames (reply), 1);
+        size_t      frame_bytes;
+        const void *bytes = denim_reply_frame (reply, 0, &frame_bytes);
+        assert_int_equal (frame_bytes, sizes[i]);
+        assert_memory_equal (bytes, sent, sizes[i]);
+        denim_reply_destroy (&reply);
+    }
+}
+
 static void
 answers_come_with_their_tags_in_the_order_in_which_they_ended (void **state)
 {
@@ -496,6 +520,7 @@ main (void)
         CASE (call_returns_the_value),
         CASE (keyword_arguments_follow_the_others),
         CASE (frames_go_there_and_back_as_they_are),
+        CASE (payload_of_one_frame_is_the_same_whatever_its_size),
         CASE (answers_come_with_their_tags_in_the_order_in_which_they_ended),
         CASE (outcomes_are_acknowledged_even_when_they_come_twice),
         CASE (descriptor_is_readable_while_there_is_something_to_receive),
