@@ -6,7 +6,7 @@
  *  however it ends. So whoever had the place before is dead, and the manager may say so at once
  *  instead of waiting for its silence.
  *
- *  Must never know: sessions, tasks.
+ *  Must never know: tasks, slots, what the manager does with it.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */

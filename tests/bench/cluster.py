@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -77,7 +78,7 @@ class Cluster(Programs):
 
     def add_worker(self, slots: int) -> None:
         worker = self.start("denim-worker", "-f", self.worker_conf, "--manager", self.address,
-                            "--slots", slots, *self.apps)
+                            "--slots", slots, "--python", sys.executable, *self.apps)
         self.wait_for(worker, r"event=ready (.*)")
 
     def warm_up(self) -> None:

@@ -55,9 +55,8 @@ class Cluster(Programs):
         self.manager = self.start("denimd", "--listen", "tcp://127.0.0.1:0")
         self.address = self.wait_for(self.manager, r"event=ready address=(\S+)")
         for _ in range(workers):
-            worker = self.start(
-                "denim-worker", "--manager", self.address, "--slots", slots, "benchapp"
-            )
+            worker = self.start("denim-worker", "--manager", self.address, "--slots", slots,
+                                "--python", sys.executable, "benchapp")  # fmt: skip
             self.wait_for(worker, r"event=ready (.*)")
 
     def cpu_s(self) -> float:
