@@ -58,7 +58,7 @@ typedef struct {
 
 /*  A context of its own with `io_threads` threads, which take no signals. They run as SCHED_BATCH
  *  if the caller runs as SCHED_OTHER: then they send and receive larger batches, which was 1.1
- *  times the tiny tasks a second on 2 cores, and no later when one goes at a time. Owned:
+ *  times the tiny tasks a second on 2 cores, and one at a time took as long in the middle. Owned:
  *  zmq_ctx_term, after all its sockets are closed. NULL and errno when the system says no. */
 void *dn_link_context (int io_threads);
 
