@@ -105,6 +105,8 @@ dn_manager_choose (const dn_manager_t *self, uint32_t service, const dn_peer_t *
         best = worker;
         best_place = place;
     }
+    if (best && client && !dn_manager_takes (self, client, dn_place_full (&best_place)))
+        best = NULL;
     *reason = somebody ? DENIM_REASON_BUSY : DENIM_REASON_NO_WORKER;
     return best;
 }
@@ -159,6 +161,7 @@ place (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *client, dn_p
                                       submit->attempt, in->now_ms);
     dn_check (task != NULL);
     task->try_no = submit->try_no;
+    task->payload_bytes = in->payload_bytes;
     task->service = service;
     task->priority = submit->priority;
     task->ticket = ticket;

@@ -36,14 +36,42 @@ client_of (const dn_manager_t *self, const dn_waiter_t *waiter)
     return client;
 }
 
-/*  The first in a ring that can answer; `but`: it is not this client. */
+/*  Bytes of what a client has out: answers that it has not acknowledged, and what its tasks are
+ *  going to carry. */
+static double
+bytes_of (const dn_client_part_t *client)
+{
+    return (double) client->answer_bytes + client->task_bytes * (client->placed + client->granted);
+}
+
+bool
+dn_manager_takes (const dn_manager_t *self, const dn_peer_t *client, bool standby)
+{
+    const dn_client_part_t *part = &client->u.client;
+    return part->answer_bytes < self->config.client_bytes &&
+           (!standby || bytes_of (part) < self->config.client_bytes);
+}
+
+/*  The first in a ring that can answer and takes such a place; `but`: it is not this client. */
 static dn_waiter_t *
-first_heard (const dn_manager_t *self, uint32_t service, unsigned priority, dn_handle_t but)
+first_heard (const dn_manager_t *self, uint32_t service, unsigned priority, bool standby,
+             dn_handle_t but)
 {
     dn_waiter_t *waiter = dn_waiters_first (self->waiters, service, priority);
-    while (waiter && (waiter->client == but || !is_heard (client_of (self, waiter))))
-        waiter = dn_waiters_next (waiter);
+    for (; waiter; waiter = dn_waiters_next (waiter)) {
+        const dn_peer_t *client = client_of (self, waiter);
+        if (client->self != but && is_heard (client) && dn_manager_takes (self, client, standby))
+            break;
+    }
     return waiter;
+}
+
+static bool
+is_full (const dn_peer_t *worker)
+{
+    const dn_worker_part_t *part = &worker->u.worker;
+    dn_candidate_t          place = {part->slots, part->standby, part->placed + part->reserved};
+    return dn_place_full (&place);
 }
 
 uint32_t
@@ -68,7 +96,7 @@ dn_manager_contended (const dn_manager_t *self, const dn_peer_t *client, const d
         if (!dn_services_offers (self->services, service, worker->u.worker.number))
             continue;
         for (unsigned priority = 0; priority < DN_PRIORITIES; priority++)
-            if (first_heard (self, service, priority, client->self))
+            if (first_heard (self, service, priority, is_full (worker), client->self))
                 return true;
     }
     return false;
@@ -110,6 +138,19 @@ is_before (const dn_waiter_t *a, const dn_waiter_t *b, bool by_age)
     return a->ticket < b->ticket;
 }
 
+/*  Who is next of a service. */
+static dn_waiter_t *
+next_of (const dn_manager_t *self, uint32_t service, bool standby, bool by_age)
+{
+    dn_waiter_t *next = NULL;
+    for (unsigned priority = 0; priority < DN_PRIORITIES; priority++) {
+        dn_waiter_t *waiter = first_heard (self, service, priority, standby, DN_NONE);
+        if (waiter && (!next || is_before (waiter, next, by_age)))
+            next = waiter;
+    }
+    return next;
+}
+
 /*  Whose turn it is, and at which worker; NULL when nobody can be served. */
 static dn_waiter_t *
 choose_waiter (const dn_manager_t *self, dn_peer_t **worker)
@@ -119,19 +160,16 @@ choose_waiter (const dn_manager_t *self, dn_peer_t **worker)
     uint32_t     service;
     for (uint32_t i = 0; (service = dn_waiters_service (self->waiters, i)) != DN_SERVICE_NONE;
          i++) {
-        dn_waiter_t *first = NULL;
-        for (unsigned priority = 0; priority < DN_PRIORITIES; priority++) {
-            dn_waiter_t *waiter = first_heard (self, service, priority, DN_NONE);
-            if (waiter && (!first || is_before (waiter, first, by_age)))
-                first = waiter;
-        }
-        if (!first || (best && !is_before (first, best, by_age)))
-            continue;
         denim_reason_t reason;
-        dn_peer_t     *found = dn_manager_choose (self, service, NULL, &reason);
-        if (!found)
+        dn_waiter_t   *next = next_of (self, service, false, by_age);
+        if (!next || (best && !is_before (next, best, by_age)))
+            continue; /* whoever else it may be is not before, either */
+        dn_peer_t *found = dn_manager_choose (self, service, NULL, &reason);
+        if (found && is_full (found))
+            next = next_of (self, service, true, by_age);
+        if (!found || !next || (best && !is_before (next, best, by_age)))
             continue;
-        best = first;
+        best = next;
         *worker = found;
     }
     return best;
@@ -151,6 +189,21 @@ is_alone (const dn_manager_t *self, const dn_peer_t *client)
     return dn_waiters_count (self->waiters) == own && self->places == client->u.client.placed;
 }
 
+/*  Places at this worker that its client takes now, at least one: slots, and of those behind them
+ *  as many as are within its bytes. */
+static uint32_t
+taken_of (const dn_manager_t *self, const dn_waiter_t *waiter, const dn_peer_t *worker)
+{
+    const dn_worker_part_t *at = &worker->u.worker;
+    const dn_client_part_t *part = &client_of (self, waiter)->u.client;
+    uint32_t                room = dn_manager_room (self, worker, waiter->service);
+    uint32_t                slots = is_full (worker) ? 0 : at->slots - at->placed - at->reserved;
+    double bytes = (double) self->config.client_bytes - bytes_of (part) - slots * part->task_bytes;
+    double standby = bytes > 0 ? bytes / (part->task_bytes + 1) : 0;
+    uint32_t count = slots + (standby < room ? (uint32_t) standby : room);
+    return count < room ? (count ? count : 1) : room;
+}
+
 /*  Places that one waiter gets in its turn: one; all that it wants, when it is the only one. */
 static uint32_t
 size_of (const dn_manager_t *self, const dn_waiter_t *waiter, const dn_peer_t *worker)
@@ -158,8 +211,8 @@ size_of (const dn_manager_t *self, const dn_waiter_t *waiter, const dn_peer_t *w
     uint32_t wanted = waiter->held > waiter->granted ? waiter->held - waiter->granted : 1;
     if (dn_waiters_count (self->waiters) > 1)
         return 1;
-    uint32_t room = dn_manager_room (self, worker, waiter->service);
-    uint32_t count = wanted < room ? wanted : room;
+    uint32_t taken = taken_of (self, waiter, worker);
+    uint32_t count = wanted < taken ? wanted : taken;
     return count < UINT16_MAX ? count : UINT16_MAX;
 }
 

@@ -19,10 +19,11 @@
 #include "core/services.h"
 #include "core/tasks.h"
 
-#define DN_CLIENT_TASKS_MAX  4000  /* records of one client: below the send mark of its door */
-#define DN_WORKER_GONE_BEATS 10    /* own beats of silence until a worker is gone */
-#define DN_CLIENT_GONE_BEATS 30    /* and a client */
-#define DN_KNOWN_MS          5     /* a task that has not ended by then is worth a KNOWN */
+#define DN_CLIENT_TASKS_MAX  4000       /* records of one client: below the send mark of its door */
+#define DN_CLIENT_BYTES      (8u << 20) /* for client_bytes */
+#define DN_WORKER_GONE_BEATS 10         /* own beats of silence until a worker is gone */
+#define DN_CLIENT_GONE_BEATS 30         /* and a client */
+#define DN_KNOWN_MS          5          /* a task that has not ended by then is worth a KNOWN */
 #define DN_KNOWN_BYTES       65536 /* and one with such a payload at once: its client may go on */
 #define DN_RETRY_UNKNOWN_MS  20    /* retry_after while run times are not known */
 #define DN_FAULT_EVERY_MS    60000 /* a peer's malformed frames are logged so often */
@@ -36,8 +37,9 @@ typedef struct {
     uint32_t services_max;
     uint32_t client_share; /* percent of all places that one client may hold; 0: off */
     uint32_t heartbeat_ms;
-    uint8_t  liveness;    /* own beats of silence until a peer is quiet: no tasks */
-    uint64_t payload_max; /* bytes of all payload frames of a message */
+    uint8_t  liveness;     /* own beats of silence until a peer is quiet: no tasks */
+    uint64_t payload_max;  /* bytes of all payload frames of a message */
+    uint64_t client_bytes; /* that a client may have out: see dn_manager_takes */
     uint32_t standby_ms;
     uint32_t lease_ms; /* a grant lasts so long at least */
     uint32_t retry_max_ms;
@@ -105,6 +107,11 @@ bool                         dn_manager_draining (const dn_manager_t *self);
 
 /*  May a task be placed there? Linked, heard of, not draining. */
 bool dn_manager_ready (const dn_manager_t *self, const dn_peer_t *worker);
+
+/*  Has this client room for what comes back from one task more? For one in a slot if the answers
+ *  that it has not acknowledged are below client_bytes, for one that stands by (`standby`) if they
+ *  are with what all its tasks are going to carry. */
+bool dn_manager_takes (const dn_manager_t *self, const dn_peer_t *client, bool standby);
 
 /*  A worker's state in a word: "ready", "quiet", "draining", "gone". */
 const char *dn_manager_worker_state (const dn_manager_t *self, const dn_peer_t *worker);

@@ -471,6 +471,8 @@ dn_manager_on_worker_hello (dn_manager_t *self, const dn_manager_event_t *in, dn
     dn_str_copy (part->host, sizeof part->host, hello->host);
     part->pid = hello->pid;
     part->draining = hello->state != 0;
+    if (part->draining) /* its DRAINING was lost with the link before */
+        dn_manager_withdraw_grants (self, worker);
     part->refused = false;
     part->instance = hello->instance;
     end_older (self, &hello->instance, worker, fx);

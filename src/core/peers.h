@@ -23,14 +23,17 @@ struct dn_waiter;
 TAILQ_HEAD (dn_waiter_list, dn_waiter);
 
 typedef struct {
-    uint32_t term;       /* new with every new record, so a client can tell; 0: no HELLO yet */
-    uint32_t waiting;    /* tasks that it says it holds, by its last OPEN */
-    uint32_t placed;     /* its tasks that wait or run at workers */
-    bool     early;      /* its first HELLO came while the manager was settling */
-    uint32_t forget_row; /* gone: workers before this row of the table have been told */
-    bool     late;       /* a grant of it expired, and it was not heard since: passed over */
-    int64_t  round_ms;   /* length of a round trip, BEAT to OPEN: the longest, slowly forgotten */
-    int64_t  beat_ms;    /* when the BEAT was sent whose mark it will echo; DN_NEVER: it has */
+    uint32_t term;         /* new with every new record, so a client can tell; 0: no HELLO yet */
+    uint32_t waiting;      /* tasks that it says it holds, by its last OPEN */
+    uint32_t placed;       /* its tasks that wait or run at workers */
+    uint32_t granted;      /* places that are reserved for it */
+    uint64_t answer_bytes; /* of outcomes that it has not acknowledged */
+    double   task_bytes;   /* of payload and outcome of one task; of the last ones most */
+    bool     early;        /* its first HELLO came while the manager was settling */
+    uint32_t forget_row;   /* gone: workers before this row of the table have been told */
+    bool     late;         /* a grant of it expired, and it was not heard since: passed over */
+    int64_t  round_ms;     /* length of a round trip, BEAT to OPEN: the longest, slowly forgotten */
+    int64_t  beat_ms;      /* when the BEAT was sent whose mark it will echo; DN_NEVER: it has */
     uint32_t waiters_count;
     struct dn_waiter_list waiters;
 } dn_client_part_t;

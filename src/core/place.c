@@ -14,6 +14,12 @@ dn_place_standby (const dn_candidate_t *worker, double mean_us)
 }
 
 bool
+dn_place_full (const dn_candidate_t *worker)
+{
+    return worker->placed >= worker->slots;
+}
+
+bool
 dn_place_better (const dn_candidate_t *a, const dn_candidate_t *b)
 {
     /* placed / slots, compared without a division; a free slot is always below 1 */

@@ -25,6 +25,9 @@ typedef struct {
 /*  Tasks that may stand by at a worker, for a service whose tasks run `mean_us` (0: not known). */
 uint32_t dn_place_standby (const dn_candidate_t *worker, double mean_us);
 
+/*  Are all its slots taken, so that one task more stands by? */
+bool dn_place_full (const dn_candidate_t *worker);
+
 /*  Is `a` the better place than `b` for the next task? Both have room. */
 bool dn_place_better (const dn_candidate_t *a, const dn_candidate_t *b);
 

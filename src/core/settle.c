@@ -9,7 +9,8 @@
 
 #include "base/check.h"
 
-#define KEY_BYTES 26 /* of a row in SETTLED */
+#define KEY_BYTES   26 /* of a row in SETTLED */
+#define BYTES_DECAY 8  /* a task counts for so much of what its client's tasks carry */
 
 dn_peer_t *
 dn_manager_client_of (const dn_manager_t *self, const dn_task_t *task)
@@ -275,6 +276,16 @@ count_outcome (dn_manager_t *self, const dn_task_t *task, const dn_peer_t *worke
         self->counters.failed++;
 }
 
+/*  How much one task of its client carries, there and back. */
+static void
+note_bytes (const dn_manager_t *self, const dn_task_t *task, uint64_t answer_bytes)
+{
+    dn_peer_t *client = dn_manager_client_of (self, task);
+    double     bytes = (double) (task->payload_bytes + answer_bytes);
+    if (client)
+        client->u.client.task_bytes += (bytes - client->u.client.task_bytes) / BYTES_DECAY;
+}
+
 /*  A result without a record, as after a restart: it is the client's if that is known. NULL when it
  *  is not, or when the table is full; the worker keeps it. */
 static dn_task_t *
@@ -324,9 +335,11 @@ dn_manager_on_result (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
         dn_manager_release (self, from, &key, in->payload_bytes, fx);
         return;
     }
-    task->answer_bytes = in->payload_bytes;
-    if (task->state != DN_TASK_FINISHED)
+    if (task->state != DN_TASK_FINISHED) {
+        note_bytes (self, task, in->payload_bytes);
         dn_manager_move (self, task, DN_TASK_FINISHED, from);
+    }
+    dn_tasks_set_answer (self->tasks, task, in->payload_bytes);
     relay_result (self, task, fx);
 }
 

@@ -146,48 +146,59 @@ dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker, const dn
     return task;
 }
 
+/*  What its client holds by it, or held: as its state says. */
+static void
+count_for (dn_peer_t *client, const dn_task_t *task, int sign)
+{
+    dn_client_part_t *part = &client->u.client;
+    part->placed += (uint32_t) (sign * holds_place[task->state]);
+    part->answer_bytes += sign > 0 ? task->answer_bytes : -task->answer_bytes;
+}
+
 void
 dn_tasks_attach (dn_tasks_t *self, dn_task_t *task, dn_peer_t *client)
 {
     dn_peer_t *old = dn_peers_get (self->peers, task->client);
     if (old) {
         old->tasks_count--;
-        old->u.client.placed -= holds_place[task->state];
+        count_for (old, task, -1);
         TAILQ_REMOVE (&old->tasks, task, of_client);
     }
     task->client = client ? client->self : DN_NONE;
     if (client) {
         client->tasks_count++;
-        client->u.client.placed += holds_place[task->state];
+        count_for (client, task, 1);
         TAILQ_INSERT_TAIL (&client->tasks, task, of_client);
     }
 }
 
-/*  The place that it holds or held: as many as its state says. */
+/*  For its client, and the place at its worker. */
 static void
-count_place (const dn_tasks_t *self, const dn_task_t *task, int places)
+count (const dn_tasks_t *self, const dn_task_t *task, int sign)
 {
-    dn_peer_t *worker = dn_peers_get (self->peers, task->worker);
-    if (!holds_place[task->state])
-        return;
-    dn_check (worker != NULL);
-    worker->u.worker.placed += (uint32_t) places;
     dn_peer_t *client = dn_peers_get (self->peers, task->client);
     if (client)
-        client->u.client.placed += (uint32_t) places;
+        count_for (client, task, sign);
+    if (!holds_place[task->state])
+        return;
+    dn_peer_t *worker = dn_peers_get (self->peers, task->worker);
+    dn_check (worker != NULL);
+    worker->u.worker.placed += (uint32_t) sign;
 }
 
 void
 dn_tasks_move (dn_tasks_t *self, dn_task_t *task, dn_task_state_t state, dn_peer_t *worker)
 {
     dn_tasks_told (self, task);
-    count_place (self, task, -1);
+    count (self, task, -1);
     if (worker && worker->self != task->worker) {
         leave_worker (self, task);
         join_worker (task, worker);
     }
     task->state = state;
-    count_place (self, task, 1);
+    if (state != DN_TASK_FINISHED)
+        task->answer_bytes = 0;
+    count (self, task, 1);
     if (state != DN_TASK_FREE)
         return;
 
@@ -196,6 +207,15 @@ dn_tasks_move (dn_tasks_t *self, dn_task_t *task, dn_task_state_t state, dn_peer
     uint32_t row = dn_pool_row (self->pool, task->self);
     dn_index_remove (self->keys, row_key (self, row), row);
     dn_pool_give (self->pool, task->self);
+}
+
+void
+dn_tasks_set_answer (dn_tasks_t *self, dn_task_t *task, uint64_t bytes)
+{
+    dn_check (task->state == DN_TASK_FINISHED);
+    count (self, task, -1);
+    task->answer_bytes = bytes;
+    count (self, task, 1);
 }
 
 void
@@ -244,6 +264,7 @@ dn_tasks_check (const dn_tasks_t *self)
         dn_check (dn_tasks_find (self, &task->session, task->seq, task->attempt) == task);
         dn_check (!holds_place[task->state] || dn_peers_get (self->peers, task->worker));
         dn_check (!task->fresh || task->state == DN_TASK_PLACED);
+        dn_check (!task->answer_bytes || task->state == DN_TASK_FINISHED);
     }
     dn_check (count == dn_index_count (self->keys));
 }

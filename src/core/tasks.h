@@ -48,7 +48,8 @@ typedef struct dn_task {
     uint64_t        told_mark;    /* of the last BEAT to the client when its outcome was sent, or
                                      asked for; 0: never */
     uint64_t        asked_mark; /* RESEND was sent before this BEAT to the worker; 0: it was not */
-    uint64_t        answer_bytes; /* FINISHED: of the outcome's payload */
+    uint64_t        payload_bytes; /* of its SUBMIT; 0: adopted */
+    uint64_t        answer_bytes;  /* FINISHED: of the outcome's payload, as far as it is known */
     int64_t         placed_ms;
     uint64_t        ticket; /* of its client's turn, kept if the worker refuses it */
     TAILQ_ENTRY (dn_task) of_client;
@@ -76,6 +77,9 @@ dn_task_t *dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worke
 /*  The one place where a state changes. `worker`: it is with that one from now on; NULL: with the
  *  same as before. FREE is the end of the record. */
 void dn_tasks_move (dn_tasks_t *self, dn_task_t *task, dn_task_state_t state, dn_peer_t *worker);
+
+/*  How long the payload of its outcome is. The task is FINISHED. */
+void dn_tasks_set_answer (dn_tasks_t *self, dn_task_t *task, uint64_t bytes);
 
 /*  Its worker is not to be known any more. Asserts that it holds no place. */
 void dn_tasks_orphan (dn_tasks_t *self, dn_task_t *task);

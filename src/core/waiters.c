@@ -279,8 +279,11 @@ dn_waiters_adjust (dn_waiters_t *self, dn_reserve_t *grant, int places)
     dn_peer_t   *worker = dn_peers_get (self->peers, grant->worker);
     dn_waiter_t *waiter = dn_waiters_get (self, grant->waiter);
     dn_check (worker && waiter && (int) grant->count + places >= 0);
+    dn_peer_t *client = dn_peers_get (self->peers, waiter->client);
+    dn_check (client != NULL);
     grant->count += (uint32_t) places;
     waiter->granted += (uint32_t) places;
+    client->u.client.granted += (uint32_t) places;
     worker->u.worker.reserved += (uint32_t) places;
     if (grant->count)
         return true;

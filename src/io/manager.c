@@ -301,6 +301,7 @@ make_core (dn_shell_t *self, const dn_manager_settings_t *settings)
         .lease_ms = (uint32_t) settings->lease_ms,
         .standby_ms = (uint32_t) settings->standby_ms,
         .retry_max_ms = (uint32_t) settings->retry_max_ms,
+        .client_bytes = DN_CLIENT_BYTES,
     };
     dn_process_random (&config.epoch, sizeof config.epoch);
     dn_process_random (&config.seed, sizeof config.seed);

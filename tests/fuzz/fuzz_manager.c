@@ -159,7 +159,8 @@ LLVMFuzzerTestOneInput (const uint8_t *bytes, size_t n)
                                   .liveness = 3,
                                   .payload_max = 100,
                                   .standby_ms = 100,
-                                  .retry_max_ms = 2000};
+                                  .retry_max_ms = 2000,
+                                  .client_bytes = 5000};
     world_t             world = {.now_ms = 50000};
 
     world.core = dn_manager_new (&config, world.now_ms);

@@ -227,6 +227,7 @@ sim_manager_start (sim_t *sim)
         .heartbeat_ms = sim->heartbeat_ms,
         .liveness = SIM_LIVENESS,
         .payload_max = 2000000,
+        .client_bytes = 2500000,
         .standby_ms = 100,
         .lease_ms = sim_dice (sim, 4) ? LEASE_MS : (uint32_t) sim_between (sim, 0, LEASE_MS / 4),
         .retry_max_ms = 2000,

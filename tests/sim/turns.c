@@ -41,7 +41,8 @@ service_of (const uint32_t number[SIM_SERVICES], uint32_t service)
 }
 
 static void
-view_client (const dn_peer_t *peer, const uint32_t number[SIM_SERVICES], sim_view_t *view)
+view_client (const sim_t *sim, const dn_peer_t *peer, const uint32_t number[SIM_SERVICES],
+             sim_view_t *view)
 {
     uint32_t           client = peer->session.bytes[0] - 0xc0u;
     const dn_waiter_t *waiter;
@@ -56,8 +57,9 @@ view_client (const dn_peer_t *peer, const uint32_t number[SIM_SERVICES], sim_vie
         row->queued = waiter->queued;
         row->ticket = waiter->ticket;
         row->granted = waiter->granted;
-        row->heard =
-            !peer->gone && peer->link && peer->silent_beats < DEAF_BEATS && !peer->u.client.late;
+        row->heard = !peer->gone && peer->link && peer->silent_beats < DEAF_BEATS &&
+                     !peer->u.client.late && dn_manager_takes (sim->manager.core, peer, false);
+        row->heavy = !dn_manager_takes (sim->manager.core, peer, true);
     }
 }
 
@@ -74,6 +76,7 @@ view_worker (const sim_t *sim, const dn_peer_t *peer, const uint32_t number[SIM_
         return;
     sim_place_t *self = &view->place[worker];
     bool usable = dn_manager_ready (sim->manager.core, peer) && !part->refused && part->named;
+    self->slots = part->slots;
     self->placed = part->placed;
     self->used = part->placed + part->reserved;
     for (int i = 0; i < SIM_SERVICES; i++) {
@@ -105,7 +108,7 @@ take_view (sim_t *sim, sim_view_t *view)
         if (worker)
             view_worker (sim, peer, number, view);
         else
-            view_client (peer, number, view);
+            view_client (sim, peer, number, view);
     }
 }
 
@@ -222,6 +225,16 @@ count_older (const sim_view_t *view, uint64_t ticket)
     return count;
 }
 
+/*  Has a client so many bytes out, with what was granted in this event, that none of its tasks may
+ *  stand by? */
+static bool
+is_heavy (const sim_t *sim, uint32_t client)
+{
+    const dn_peer_t *peer =
+        dn_peers_by_session (dn_manager_peers (sim->manager.core), &sim->client[client].id);
+    return peer && !dn_manager_takes (sim->manager.core, peer, true);
+}
+
 /*  Those of its service that have waited longer go on waiting. */
 static void
 pass_over (sim_t *sim, const sim_grant_t *grant)
@@ -232,6 +245,8 @@ pass_over (sim_t *sim, const sim_grant_t *grant)
             bool       own = i == grant->client && j == grant->priority;
             if (own || !row->queued || !row->heard || row->ticket > grant->ticket)
                 continue;
+            if (row->heavy || is_heavy (sim, i))
+                continue; /* it was a place that is not for it, or seemed so */
             row->passed += j == grant->priority ? grant->count : 0;
             row->skipped += grant->count;
             uint32_t older = count_older (&sim->turns.view, row->ticket);
@@ -337,6 +352,13 @@ check_expired (sim_t *sim, sim_view_t *view)
     }
 }
 
+/*  Does it wait, and may it have a place here if there is one? */
+static bool
+can_use (const sim_row_t *row, const sim_place_t *place)
+{
+    return row->queued && row->heard && (!row->heavy || place->used < place->slots);
+}
+
 /*  Another client that can answer and waits for what this worker offers; SIM_CLIENTS: nobody. */
 static uint32_t
 waits_there (const sim_view_t *view, const sim_place_t *place, uint32_t but)
@@ -344,8 +366,7 @@ waits_there (const sim_view_t *view, const sim_place_t *place, uint32_t but)
     for (uint32_t i = 0; i < SIM_CLIENTS; i++)
         for (int j = 0; i != but && j < SIM_SERVICES; j++)
             for (int k = 0; k < DN_PRIORITIES; k++)
-                if (place->offers & 1u << j && view->row[i][j][k].queued &&
-                    view->row[i][j][k].heard)
+                if (place->offers & 1u << j && can_use (&view->row[i][j][k], place))
                     return i;
     return SIM_CLIENTS;
 }
@@ -436,11 +457,11 @@ sim_turns_after (sim_t *sim, uint32_t link, const dn_msg_t *msg)
 /*  ---- after a turn ---- */
 
 static bool
-has_place (const sim_t *sim, int service)
+has_place (const sim_t *sim, const sim_row_t *row, int service)
 {
     for (uint32_t i = 0; i < sim->workers; i++) {
         const sim_place_t *place = &sim->turns.view.place[i];
-        if (place->room[service] > place->used)
+        if (place->room[service] > place->used && can_use (row, place))
             return true;
     }
     return false;
@@ -451,7 +472,7 @@ check_row (sim_t *sim, uint32_t client, int service, int priority)
 {
     sim_row_t *row = &sim->turns.view.row[client][service][priority];
 
-    if (!row->queued || !row->heard || !has_place (sim, service)) {
+    if (!has_place (sim, row, service)) {
         row->stalled_us = SIM_NEVER;
         return;
     }

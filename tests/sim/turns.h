@@ -26,7 +26,8 @@ typedef struct {
 typedef struct {
     bool     there;
     bool     queued;
-    bool     heard; /* its client can answer */
+    bool     heard; /* its client can answer, and takes a place */
+    bool     heavy; /* a slot, but none behind it: it has many bytes out */
     uint64_t ticket;
     uint32_t granted;
     uint32_t passed;     /* places given to younger ones of its ring since it was granted one */
@@ -37,7 +38,8 @@ typedef struct {
 
 /*  A worker, likewise. */
 typedef struct {
-    uint8_t  offers;              /* a bit for each service */
+    uint8_t  offers; /* a bit for each service */
+    uint32_t slots;
     uint32_t placed, used;        /* places: taken up; and those that are reserved */
     uint32_t room[SIM_SERVICES];  /* places that the manager may use, of this service */
     uint32_t bound[SIM_SERVICES]; /* the same, whether it may be used now or not */

@@ -440,7 +440,8 @@ configure (sim_t *sim, sim_worker_t *self, uint32_t number)
     config->preload = sim_dice (sim, 2);
     config->grace_ms = sim_between (sim, 50, 3000);
     config->recycle_tasks = sim_dice (sim, 4) ? 0 : 3 + sim_dice (sim, 10);
-    config->outbox_bytes = sim_dice (sim, 4) ? 1u << 20 : 2000;
+    uint32_t outbox = sim_dice (sim, 4);
+    config->outbox_bytes = outbox == 0 ? 2000 : outbox == 1 ? 64u << 20 : 1u << 20;
 }
 
 void

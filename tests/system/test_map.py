@@ -25,6 +25,21 @@ def environment() -> dict[str, str]:
     return {**os.environ, "ASAN_OPTIONS": f"{options}:{quick}"}
 
 
+def test_a_map_over_large_values_is_not_refused_for_its_share_of_the_outbox(cluster):
+    with cluster.client() as client:
+        calls = client.options(deadline=DEADLINE_S)
+
+        def refused_in(count):
+            for value in calls.map("sysapp:blob", [1 << 20] * count):
+                assert len(value) == 1 << 20
+            return client.status()["counters"]["rejected"].get("OVER_SHARE", 0)
+
+        for _ in calls.map("sysapp:same", range(100)):
+            pass  # tasks of its service are known to be short, and may stand by
+        first = refused_in(100)  # and those of this client are known to be large
+        assert refused_in(200) == first
+
+
 @pytest.mark.parametrize("order", ["ordered", "unordered"])
 def test_a_lazy_map_takes_constant_memory(cluster, order):
     done = subprocess.run(

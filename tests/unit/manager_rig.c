@@ -26,7 +26,8 @@ bench_setup (void **state)
                                          .liveness = 3,
                                          .payload_max = 1000,
                                          .standby_ms = 100,
-                                         .retry_max_ms = 2000};
+                                         .retry_max_ms = 2000,
+                                         .client_bytes = DN_CLIENT_BYTES};
     self->now_ms = 50000;
     self->fx = dn_effects_new ();
     bench_restart (self);
@@ -136,6 +137,7 @@ bench_hello (bench_t *self, dn_link_t link, uint8_t who, uint32_t number,
     out->session = bench_session (who);
     out->instance = bench_session (hello->instance);
     out->link = number;
+    out->state = hello->draining;
     out->name = dn_str ("w");
     out->host = dn_str ("h");
     out->slots = hello->slots;
@@ -197,13 +199,20 @@ void
 bench_result (bench_t *self, dn_link_t from, uint8_t client, uint64_t seq, uint8_t outcome,
               uint32_t run_us)
 {
+    bench_result_bytes (self, from, client, seq, outcome, run_us, 0);
+}
+
+void
+bench_result_bytes (bench_t *self, dn_link_t from, uint8_t client, uint64_t seq, uint8_t outcome,
+                    uint32_t run_us, uint64_t bytes)
+{
     dn_msg_t msg = {.kind = DN_MSG_RESULT};
     msg.u.result.session = bench_session (client);
     msg.u.result.seq = seq;
     msg.u.result.attempt = 1;
     msg.u.result.outcome = outcome;
     msg.u.result.run_us = run_us;
-    bench_feed (self, from, &msg);
+    bench_feed_bytes (self, from, &msg, bytes);
 }
 
 void

@@ -73,6 +73,7 @@ bool     bench_named (dn_list_t roster, uint8_t who);
 typedef struct {
     uint32_t               slots;
     uint8_t                instance;
+    bool                   draining;
     const dn_row_held_t   *held;
     int                    helds;
     const dn_row_roster_t *roster;
@@ -89,6 +90,8 @@ void bench_submit (bench_t *self, dn_link_t from, uint64_t seq);
 void bench_submit_to (bench_t *self, dn_link_t from, uint64_t seq, const char *service);
 void bench_result (bench_t *self, dn_link_t from, uint8_t client, uint64_t seq, uint8_t outcome,
                    uint32_t run_us);
+void bench_result_bytes (bench_t *self, dn_link_t from, uint8_t client, uint64_t seq,
+                         uint8_t outcome, uint32_t run_us, uint64_t bytes);
 void bench_refuse (bench_t *self, dn_link_t from, uint8_t client, uint64_t seq, uint8_t reason,
                    bool held);
 void bench_ack (bench_t *self, dn_link_t from, uint64_t seq);

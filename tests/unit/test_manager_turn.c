@@ -14,6 +14,7 @@ typedef struct {
     uint32_t held;
     uint64_t grant;
     bool     high;
+    uint64_t bytes;
 } ask_t;
 
 static void
@@ -29,7 +30,7 @@ ask (bench_t *self, dn_link_t from, ask_t what)
     msg.u.submit.priority = what.high ? DENIM_PRIORITY_HIGH : DENIM_PRIORITY_NORMAL;
     msg.u.submit.service = dn_str ("app");
     msg.u.submit.task = dn_str ("app:add");
-    bench_feed (self, from, &msg);
+    bench_feed_bytes (self, from, &msg, what.bytes);
 }
 
 /*  Two clients, a worker with so many slots, and run times that are known. */
@@ -38,6 +39,8 @@ up (void **state, uint32_t slots, uint32_t run_us)
 {
     bench_t *self = *state;
     self->config.lease_ms = 20;
+    self->config.payload_max = 1 << 20;
+    self->config.tasks_max = 100;
     bench_restart (self);
     bench_up (state, slots);
     bench_client (self, OTHER, 2, 1);
@@ -282,6 +285,102 @@ the_set_of_workers_where_a_service_is_stuck_is_a_part_of_those_that_offer_it (vo
     dn_services_destroy (&services);
 }
 
+/*  ---- bytes ---- */
+
+#define MEGABYTE (1u << 20)
+
+/*  A task of so many bytes, there and back, has ended and its client has not acknowledged it. */
+static void
+echo (bench_t *self, uint64_t seq, uint64_t bytes)
+{
+    ask (self, CLIENT, (ask_t){.seq = seq, .bytes = bytes});
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    bench_result_bytes (self, WORKER, 1, seq, DENIM_VALUE, TINY_US, bytes);
+}
+
+/*  Else they fill the outbox of its worker, and what it sends then is refused there. */
+static void
+a_client_that_leaves_megabytes_unacknowledged_has_no_task_placed_and_waits (void **state)
+{
+    bench_t *self = up (state, 2, TINY_US);
+    for (uint64_t seq = 1; seq <= DN_CLIENT_BYTES / MEGABYTE; seq++)
+        echo (self, seq, MEGABYTE);
+    ask (self, CLIENT, (ask_t){.seq = 20});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    ask (self, OTHER, (ask_t){.seq = 1}); /* it holds nobody up */
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    bench_pass (self, 0);
+    assert_null (bench_sent (self, CLIENT, DN_MSG_GRANT, 0));
+
+    bench_ack (self, CLIENT, 1);
+    bench_pass (self, 0);
+    assert_non_null (bench_sent (self, CLIENT, DN_MSG_GRANT, 0));
+}
+
+static void
+tasks_of_a_client_whose_tasks_carry_megabytes_have_slots_and_do_not_stand_by (void **state)
+{
+    bench_t *self = up (state, 20, TINY_US);
+    for (uint64_t seq = 1; seq <= 40; seq++) {
+        echo (self, seq, MEGABYTE);
+        bench_ack (self, CLIENT, seq);
+    }
+    for (uint64_t seq = 101; seq <= 120; seq++) {
+        ask (self, CLIENT, (ask_t){.seq = seq, .bytes = MEGABYTE});
+        assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    }
+    ask (self, CLIENT, (ask_t){.seq = 121, .bytes = MEGABYTE, .held = 50});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    ask (self, OTHER, (ask_t){.seq = 1}); /* its tasks may */
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+
+    bench_result_bytes (self, WORKER, 2, 1, DENIM_VALUE, TINY_US, 0);
+    bench_result_bytes (self, WORKER, 1, 101, DENIM_VALUE, TINY_US, MEGABYTE);
+    bench_pass (self, 0);
+    assert_int_equal (bench_count (self, CLIENT, DN_MSG_GRANT), 1);
+    assert_int_equal (bench_sent (self, CLIENT, DN_MSG_GRANT, 0)->msg.u.grant.count, 1);
+}
+
+/*  One who waits alone is granted all that is free: as much of it as its bytes allow. */
+static void
+a_grant_of_many_places_is_within_the_bytes_of_its_client (void **state)
+{
+    bench_t *self = up (state, 1, TINY_US);
+    for (uint64_t seq = 1; seq <= 40; seq++) {
+        echo (self, seq, MEGABYTE / 2); /* with what comes back, a megabyte each */
+        bench_ack (self, CLIENT, seq);
+    }
+    uint64_t seq = 100;
+    do
+        ask (self, CLIENT, (ask_t){.seq = ++seq, .bytes = MEGABYTE / 2, .held = 50});
+    while (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    assert_in_range (seq - 101, DN_CLIENT_BYTES / MEGABYTE, DN_CLIENT_BYTES / MEGABYTE + 1);
+    for (uint64_t end = 101; end < seq; end++) {
+        bench_result_bytes (self, WORKER, 1, end, DENIM_VALUE, TINY_US, MEGABYTE / 2);
+        bench_ack (self, CLIENT, end);
+    }
+    bench_pass (self, 0);
+    const dn_effect_t *row = bench_sent (self, CLIENT, DN_MSG_GRANT, 0);
+    assert_non_null (row);
+    assert_in_range (row->msg.u.grant.count, DN_CLIENT_BYTES / MEGABYTE - 1,
+                     DN_CLIENT_BYTES / MEGABYTE + 1);
+}
+
+/*  ---- a worker that ends ---- */
+
+static void
+a_worker_that_is_back_and_draining_has_no_place_reserved (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, CLIENT, (ask_t){.seq = 2});
+    assert_true (end_one (self, CLIENT) != 0);
+    const dn_peer_t *worker = dn_peers_by_link (dn_manager_peers (self->core), WORKER);
+    assert_int_equal (worker->u.worker.reserved, 1);
+    bench_hello_t hello = {.slots = 1, .draining = true};
+    bench_hello (self, WORKER2, 9, 2, &hello);
+    assert_int_equal (worker->u.worker.reserved, 0);
+}
+
 int
 main (void)
 {
@@ -301,6 +400,10 @@ main (void)
         T (tasks_handed_back_from_standby_wait_for_a_slot_there),
         T (a_task_that_ends_elsewhere_or_did_not_run_says_nothing_of_standby),
         T (a_task_refused_for_another_reason_says_nothing_of_standby),
+        T (a_client_that_leaves_megabytes_unacknowledged_has_no_task_placed_and_waits),
+        T (tasks_of_a_client_whose_tasks_carry_megabytes_have_slots_and_do_not_stand_by),
+        T (a_grant_of_many_places_is_within_the_bytes_of_its_client),
+        T (a_worker_that_is_back_and_draining_has_no_place_reserved),
         cmocka_unit_test (
             the_set_of_workers_where_a_service_is_stuck_is_a_part_of_those_that_offer_it),
     };
