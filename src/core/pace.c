@@ -79,6 +79,15 @@ stop_probe (dn_pace_t *self)
     self->answers = 0;
 }
 
+/*  Refusals of before say nothing any more, nor does the timer that they have set. */
+static void
+forgive (dn_pace_t *self)
+{
+    self->failed = 0;
+    self->wait_ms = 0;
+    self->probe_at_ms = INT64_MAX;
+}
+
 void
 dn_pace_tick (dn_pace_t *self, int64_t now_ms)
 {
@@ -122,8 +131,7 @@ on_probe_placed (dn_pace_t *self)
     if (self->probe_open || self->probe_unsent)
         return;
     uint32_t next = min (2 * self->probe, max (self->allowed, 1));
-    self->failed = 0;
-    self->wait_ms = 0;
+    forgive (self);
     start_probe (self, next);
 }
 
@@ -200,8 +208,7 @@ dn_pace_alone (dn_pace_t *self, uint32_t count)
     uint32_t had = self->turn ? self->had : self->base;
     self->turn = false;
     stop_probe (self);
-    self->failed = 0;
-    self->wait_ms = 0;
+    forgive (self);
     uint32_t granted = min (self->in_flight + max (count, 1), DN_PACE_MAX);
     self->allowed = self->base = max (granted, had);
 }
@@ -213,8 +220,7 @@ dn_pace_idle (dn_pace_t *self)
         return;
     self->turn = false;
     stop_probe (self);
-    self->failed = 0;
-    self->wait_ms = 0;
+    forgive (self);
     self->allowed = self->base = self->in_flight;
     start_probe (self, 1);
 }
@@ -245,4 +251,6 @@ dn_pace_check (const dn_pace_t *self)
     dn_check (self->probe_unsent + self->probe_open <= self->probe);
     dn_check (self->failed <= DN_PACE_DOUBLINGS);
     dn_check (self->wait_ms <= DN_PACE_WAIT_MAX_MS);
+    /* nobody waits for nothing */
+    dn_check (dn_pace_room (self) || self->in_flight || self->probe_at_ms != INT64_MAX);
 }

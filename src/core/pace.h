@@ -87,7 +87,8 @@ void dn_pace_refused (dn_pace_t *self, bool known, bool turn, uint32_t retry_aft
 
 /*  A GRANT for `count` calls came that says that nobody else waits, or has a task. The places that
  *  the client had before are free, too, as far as it does not fill them. It counts from now on and
- *  not from its use on: what ends in between makes room already. */
+ *  not from its use on: what ends in between makes room already. The timer is off: that of who was
+ *  served in turn is seconds away, and a refusal to come must not wait for it. */
 void dn_pace_alone (dn_pace_t *self, uint32_t count);
 
 /*  Nothing is held any more, so nothing is waited for: who comes next is a probe, and what was

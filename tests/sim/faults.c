@@ -329,6 +329,17 @@ plan_distances (sim_t *sim)
                 sim_dice (sim, 3) ? 0 : sim_between (sim, 0, SIM_MS (sim->heartbeat_ms));
 }
 
+/*  One that strikes at a moment, of those that are on; SIM_FAULTS: none is. */
+static sim_fault_t
+some_fault (sim_t *sim)
+{
+    uint32_t on[SIM_FAULT_LOSE], count = 0;
+    for (uint32_t i = 0; i < SIM_FAULT_LOSE; i++)
+        if (!(sim->options.off & 1u << i))
+            on[count++] = i;
+    return count ? (sim_fault_t) on[sim_dice (sim, count)] : SIM_FAULTS;
+}
+
 void
 sim_faults_plan (sim_t *sim)
 {
@@ -348,7 +359,7 @@ sim_faults_plan (sim_t *sim)
     if (sim->options.off & 1u << SIM_FAULT_REFUSE)
         sim->refuse = 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t fault = sim_dice (sim, SIM_FAULT_LOSE);
+        sim_fault_t fault = some_fault (sim);
         sim_at (sim, sim_between (sim, SIM_MS (sim->heartbeat_ms) / 2, sim->heal_us - 1), strike,
                 fault, 0);
     }

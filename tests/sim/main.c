@@ -142,8 +142,8 @@ usage (void)
 {
     printf ("usage: sim [--seed S] [--count N] [--seconds T] [--seeds FILE] "
             "[--verbose]\n"
-            "           [--last N] [--on] [--twice] [--no-FAULT ...] [--only FAULT "
-            "...]\n\n"
+            "           [--last N] [--on] [--twice] [--lasting] [--no-FAULT ...]\n"
+            "           [--only FAULT ...]\n\n"
             "  --seed S      the first seed (1)\n"
             "  --count N     so many seeds (1000)\n"
             "  --seconds T   and none after this time\n"
@@ -151,7 +151,8 @@ usage (void)
             "  --verbose     print all that happens\n"
             "  --last N      print so many events before a failure (50)\n"
             "  --on          go on after a failure, and count them by class\n"
-            "  --twice       each seed two times: the histories must be the same\n\n"
+            "  --twice       each seed two times: the histories must be the same\n"
+            "  --lasting     each history so long that clients are forgotten, not one of twelve\n\n"
             "faults:\n");
 #define X(name, option, text) printf ("  %-15s %s\n", option, text);
     SIM_FAULT_MAP (X)
@@ -183,6 +184,8 @@ take_option (run_t *run, const char *name, const char *value, bool *used)
         run->on = true;
     else if (strcmp (name, "--twice") == 0)
         run->twice = true;
+    else if (strcmp (name, "--lasting") == 0)
+        sim.options.lasting = true;
     else if (!value)
         return false;
     else {

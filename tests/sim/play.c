@@ -82,9 +82,11 @@ ask (sim_t *sim, uint64_t client, uint64_t what_call)
     sim_client_ask (sim, (uint32_t) client, (sim_ask_t) (what_call >> 16), (uint16_t) what_call);
 }
 
+/*  Where clients are forgotten some tasks go on when theirs is. */
 static int64_t
 some_run_us (sim_t *sim)
 {
+    int64_t longest_us = SIM_MS (5 * sim->heartbeat_ms) * (sim->lasting ? 8 : 1);
     switch (sim_dice (sim, 8)) {
     case 0:
     case 1:
@@ -93,7 +95,7 @@ some_run_us (sim_t *sim)
     case 4:
     case 5: return sim_between (sim, SIM_MS (20), SIM_MS (300));
     case 6: return sim_between (sim, 1, SIM_MS (2 * sim->heartbeat_ms));
-    default: return sim_between (sim, 1, SIM_MS (5 * sim->heartbeat_ms));
+    default: return sim_between (sim, 1, longest_us);
     }
 }
 
@@ -210,7 +212,7 @@ begin (sim_t *sim)
     static const uint32_t heartbeats[] = {200, 500, 1000};
 
     sim->heartbeat_ms = heartbeats[sim_dice (sim, 3)];
-    sim->lasting = sim_dice (sim, 12) == 0;
+    sim->lasting = sim_dice (sim, 12) == 0 || sim->options.lasting;
     sim->crowded = sim_dice (sim, 16) == 0;
     sim->heal_us = SIM_MS ((sim->lasting ? LASTING_BEATS : CALLING_BEATS) * sim->heartbeat_ms);
     sim_manager_start (sim);

@@ -495,6 +495,7 @@ typedef struct {
     uint32_t off;  /* faults that do not happen, a bit each */
     uint32_t last; /* notes printed after a failure */
     bool     verbose;
+    bool     lasting; /* each history, as sim_t says */
 } sim_options_t;
 
 typedef struct {

@@ -318,6 +318,29 @@ who_is_alone_again_has_the_places_that_it_had (void **state)
     assert_int_equal (dn_pace_room (&pace), 1);
 }
 
+/*  Who is served in turn has a timer that is far away; it does not hold back what comes later. */
+static void
+who_is_alone_again_and_refused_then_waits_no_longer_than_it_is_told (void **state)
+{
+    (void) state;
+    dn_pace_t pace;
+    dn_pace_init (&pace, 42);
+    dn_pace_sent (&pace, false, 0);
+    dn_pace_refused (&pace, false, true, DN_PACE_WAIT_MAX_MS, 0);
+    dn_pace_sent (&pace, true, 0);
+    dn_pace_alone (&pace, 1);
+    dn_pace_ended (&pace, false);
+    dn_pace_sent (&pace, false, 0);
+    while (dn_pace_room (&pace))
+        dn_pace_sent (&pace, false, 0);
+    while (pace.in_flight) {
+        dn_pace_refused (&pace, false, false, 50, 0);
+        dn_pace_check (&pace);
+    }
+    assert_int_equal (dn_pace_room (&pace), 0);
+    assert_in_range (dn_pace_deadline_ms (&pace), 1, 50);
+}
+
 static void
 who_holds_nothing_tries_the_next_call_at_once (void **state)
 {
@@ -368,6 +391,7 @@ main (void)
         cmocka_unit_test (without_any_place_it_asks_ever_more_rarely_but_every_two_seconds),
         cmocka_unit_test (granted_calls_are_never_held_back),
         cmocka_unit_test (who_is_alone_again_has_the_places_that_it_had),
+        cmocka_unit_test (who_is_alone_again_and_refused_then_waits_no_longer_than_it_is_told),
         cmocka_unit_test (who_holds_nothing_tries_the_next_call_at_once),
         cmocka_unit_test (another_manager_voids_what_was_learned),
     };
