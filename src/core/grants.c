@@ -49,7 +49,7 @@ dn_manager_takes (const dn_manager_t *self, const dn_peer_t *client, bool standb
 {
     const dn_client_part_t *part = &client->u.client;
     return part->answer_bytes < self->config.client_bytes &&
-           (!standby || bytes_of (part) < self->config.client_bytes);
+           (!standby || bytes_of (part) < (double) self->config.client_bytes);
 }
 
 /*  The first in a ring that can answer and takes such a place; `but`: it is not this client. */
