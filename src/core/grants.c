@@ -49,7 +49,7 @@ dn_manager_takes (const dn_manager_t *self, const dn_peer_t *client, bool standb
 {
     const dn_client_part_t *part = &client->u.client;
     return part->answer_bytes < self->config.client_bytes &&
-           (!standby || bytes_of (part) < (double) self->config.client_bytes);
+           (!standby || bytes_of (part) < 2.0 * (double) self->config.client_bytes);
 }
 
 /*  The first in a ring that can answer and takes such a place; `but`: it is not this client. */
@@ -198,8 +198,9 @@ taken_of (const dn_manager_t *self, const dn_waiter_t *waiter, const dn_peer_t *
     const dn_client_part_t *part = &client_of (self, waiter)->u.client;
     uint32_t                room = dn_manager_room (self, worker, waiter->service);
     uint32_t                slots = is_full (worker) ? 0 : at->slots - at->placed - at->reserved;
-    double bytes = (double) self->config.client_bytes - bytes_of (part) - slots * part->task_bytes;
-    double standby = bytes > 0 ? bytes / (part->task_bytes + 1) : 0;
+    double                  bytes =
+        2.0 * (double) self->config.client_bytes - bytes_of (part) - slots * part->task_bytes;
+    double   standby = bytes > 0 ? bytes / (part->task_bytes + 1) : 0;
     uint32_t count = slots + (standby < room ? (uint32_t) standby : room);
     return count < room ? (count ? count : 1) : room;
 }

@@ -110,7 +110,7 @@ bool dn_manager_ready (const dn_manager_t *self, const dn_peer_t *worker);
 
 /*  Has this client room for what comes back from one task more? For one in a slot if the answers
  *  that it has not acknowledged are below client_bytes, for one that stands by (`standby`) if they
- *  are with what all its tasks are going to carry. */
+ *  are below twice that with what all its tasks are going to carry. */
 bool dn_manager_takes (const dn_manager_t *self, const dn_peer_t *client, bool standby);
 
 /*  A worker's state in a word: "ready", "quiet", "draining", "gone". */
