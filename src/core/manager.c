@@ -443,6 +443,7 @@ dn_manager_check (const dn_manager_t *self)
     dn_peer_t *peer;
     for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));) {
         uint32_t   count = 0, placed = 0;
+        uint64_t   bytes = 0;
         dn_task_t *task;
         if (peer->role == DN_ROLE_WORKER) {
             TAILQ_FOREACH (task, &peer->tasks, of_worker)
@@ -461,10 +462,12 @@ dn_manager_check (const dn_manager_t *self)
             {
                 count++;
                 placed += task->state == DN_TASK_PLACED;
+                bytes += task->answer_bytes;
                 dn_check (task->client == peer->self && !task->settled);
             }
         dn_check (count == peer->tasks_count);
-        dn_check (peer->role == DN_ROLE_WORKER || placed == peer->u.client.placed);
+        dn_check (peer->role == DN_ROLE_WORKER ||
+                  (placed == peer->u.client.placed && bytes == peer->u.client.answer_bytes));
     }
     dn_check (places == self->places);
     for (uint32_t i = 0; i < dn_services_count (self->services); i++)

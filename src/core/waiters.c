@@ -331,7 +331,7 @@ check_ring (const dn_waiters_t *self, uint32_t service, unsigned priority)
 void
 dn_waiters_check (const dn_waiters_t *self)
 {
-    uint32_t      all = 0, granted = 0, reserved = 0, rows = 0;
+    uint32_t      all = 0, granted = 0, reserved = 0, of_clients = 0, rows = 0;
     dn_reserve_t *grant;
     dn_peer_t    *peer;
 
@@ -357,13 +357,16 @@ dn_waiters_check (const dn_waiters_t *self)
         dn_check (grant->count && dn_waiters_get (self, grant->waiter));
         granted -= grant->count;
         reserved += grant->count;
+        of_clients += grant->count;
     }
     dn_check (granted == 0);
     for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));) {
         if (peer->role == DN_ROLE_WORKER)
             reserved -= peer->u.worker.reserved;
-        else
+        else {
             rows -= peer->u.client.waiters_count;
+            of_clients -= peer->u.client.granted;
+        }
     }
-    dn_check (reserved == 0 && rows == 0);
+    dn_check (reserved == 0 && of_clients == 0 && rows == 0);
 }
