@@ -488,7 +488,8 @@ is_void (const dn_hold_t *hold)
            !(hold->finish && hold->state == DN_HOLD_STANDBY);
 }
 
-/*  What waits or has ended is let go of, what runs goes on and nobody is told. */
+/*  What waits or has ended is let go of. What runs is cancelled, or goes on if it is to be
+ *  finished. Nobody is told. */
 static void
 purge (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
@@ -497,14 +498,19 @@ purge (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 
     self->purging = false;
     while ((hold = dn_holds_next (self->holds, &at))) {
-        if (!is_void (hold))
+        if (!is_void (hold) && !hold->vain)
             continue;
         if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
             self->purging = true;
             dn_fleet_alarm (self, now_ms);
             return;
         }
-        let_go (self, hold, fx);
+        if (is_void (hold)) {
+            let_go (self, hold, fx);
+            continue;
+        }
+        hold->vain = false;
+        dn_fleet_take_back (dn_slots_get (self->slots, hold->slot), hold->slot, fx);
     }
 }
 
@@ -515,9 +521,14 @@ dn_fleet_on_forget (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_ef
     dn_hold_t *hold;
 
     dn_fleet_remember (self, &msg->u.forget.session);
-    while ((hold = dn_holds_next (self->holds, &at)))
-        if (dn_session_eq (&hold->session, &msg->u.forget.session))
-            hold->forgotten = true;
+    while ((hold = dn_holds_next (self->holds, &at))) {
+        if (!dn_session_eq (&hold->session, &msg->u.forget.session))
+            continue;
+        hold->forgotten = true;
+        hold->vain = !hold->finish && hold->state == DN_HOLD_CHANNEL && !hold->cancel;
+        if (hold->vain)
+            hold->cancel = 1;
+    }
     purge (self, now_ms, fx);
 }
 

@@ -65,7 +65,8 @@ typedef struct dn_hold {
     int64_t       hard_limit_ms;
     uint8_t       cancel;      /* 0 no, 1 wanted, 2 wanted with a kill */
     bool          finish;      /* it is started also when its client is gone */
-    bool          forgotten;   /* its client is gone: it runs on, its answer is dropped */
+    bool          forgotten;   /* nobody wants it: its answer is dropped */
+    bool          vain;        /* CHANNEL, forgotten: its slot is to be told of the cancel */
     bool          interrupted; /* its soft limit was told to it */
     dn_hold_end_t doom;    /* what it ends as when its slot is killed now; outcome 0: not doomed */
     uint32_t      slot;    /* CHANNEL: which */

@@ -120,8 +120,8 @@ forget_tasks (dn_manager_t *self, dn_peer_t *client, dn_effects_t *fx)
         if (!dn_effects_room (fx, DN_SWEEP_ROWS))
             return false;
         if (client->reason != DENIM_REASON_SHUTDOWN)
-            note_stray (self, task);
-        if (!task->finish)
+            note_stray (self, task); /* and FORGET cancels it, so that it never ends for a client */
+        else if (!task->finish)
             dn_manager_cancel (self, task, 1, fx);
         dn_manager_settle (self, task, fx);
     }

@@ -292,7 +292,9 @@ forgotten_client_leaves_only_what_runs (void **state)
     for (uint64_t seq = 1; seq <= 4; seq++)
         world_run (world, seq);
     world_start (world, 0);
+    world_start (world, 1);
     world_forget (world, &world_client);
+    assert_int_equal (count_of (world, DN_FX_TAKE_BACK), 2); /* what runs is asked to end */
     assert_int_equal (kept_count (world), 2);
     world_beat (world, 1, 5);
     assert_int_equal (last_sent (world, DN_MSG_HELD)->rows, 2);

@@ -64,6 +64,7 @@ forget_drops_what_waits_and_what_has_ended_of_that_client_only (void **state)
     world_run_some (world, &world_other, 2, 1);
     for (uint64_t seq = 3; seq <= 6; seq++)
         world_run_of (world, seq % 2 ? &world_client : &world_other, seq, &(dn_submit_t){0}, 10);
+    world_start (world, (uint32_t) slot_with (world, 3));
     world_forget (world, &world_client); /* 3 runs, 5 stands by */
     assert_int_equal (held_count (world, 1), 4);
     assert_int_equal (world->listed[1] + world->listed[5], 0);
@@ -86,6 +87,8 @@ forget_keeps_what_waits_and_is_to_be_finished (void **state)
     world_run (world, 2);
     world_run_with (world, 3, &finish, 10);
     world_run (world, 4);
+    world_start (world, 0);
+    world_start (world, 1);
     world_forget (world, &world_client);
     assert_int_equal (held_count (world, 1), 3);
     assert_int_equal (world->listed[3], 3 + 1);
