@@ -3,7 +3,6 @@
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
 #include "core/manager_private.h"
-#include "core/place.h"
 
 #include "base/check.h"
 
@@ -94,9 +93,8 @@ dn_manager_choose (const dn_manager_t *self, uint32_t service, const dn_peer_t *
     uint32_t       number = 0, found;
     while ((found = dn_services_next_worker (self->services, service, &number)) !=
            DN_SERVICE_NONE) {
-        dn_peer_t              *worker = dn_peers_worker (self->peers, found);
-        const dn_worker_part_t *part = &worker->u.worker;
-        dn_candidate_t          place = {part->slots, part->standby, part->placed + part->reserved};
+        dn_peer_t     *worker = dn_peers_worker (self->peers, found);
+        dn_candidate_t place = dn_manager_candidate (worker);
         somebody = somebody || dn_manager_ready (self, worker);
         if (!dn_manager_room (self, worker, service) ||
             (best && !dn_place_better (&place, &best_place)) ||

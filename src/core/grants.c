@@ -8,7 +8,6 @@
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
 #include "core/manager_private.h"
-#include "core/place.h"
 
 #include "base/check.h"
 
@@ -66,11 +65,17 @@ first_heard (const dn_manager_t *self, uint32_t service, unsigned priority, bool
     return waiter;
 }
 
+dn_candidate_t
+dn_manager_candidate (const dn_peer_t *worker)
+{
+    const dn_worker_part_t *part = &worker->u.worker;
+    return (dn_candidate_t){part->slots, part->standby, part->placed + part->reserved};
+}
+
 static bool
 is_full (const dn_peer_t *worker)
 {
-    const dn_worker_part_t *part = &worker->u.worker;
-    dn_candidate_t          place = {part->slots, part->standby, part->placed + part->reserved};
+    dn_candidate_t place = dn_manager_candidate (worker);
     return dn_place_full (&place);
 }
 
@@ -78,7 +83,7 @@ uint32_t
 dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, uint32_t service)
 {
     const dn_worker_part_t *part = &worker->u.worker;
-    dn_candidate_t          place = {part->slots, part->standby, part->placed + part->reserved};
+    dn_candidate_t          place = dn_manager_candidate (worker);
     if (!dn_manager_ready (self, worker) || part->refused || !part->named)
         return 0;
     uint32_t all = part->slots;
@@ -194,10 +199,10 @@ is_alone (const dn_manager_t *self, const dn_peer_t *client)
 static uint32_t
 taken_of (const dn_manager_t *self, const dn_waiter_t *waiter, const dn_peer_t *worker)
 {
-    const dn_worker_part_t *at = &worker->u.worker;
+    dn_candidate_t          at = dn_manager_candidate (worker);
     const dn_client_part_t *part = &client_of (self, waiter)->u.client;
     uint32_t                room = dn_manager_room (self, worker, waiter->service);
-    uint32_t                slots = is_full (worker) ? 0 : at->slots - at->placed - at->reserved;
+    uint32_t                slots = dn_place_full (&at) ? 0 : at.slots - at.placed;
     double                  bytes =
         2.0 * (double) self->config.client_bytes - bytes_of (part) - slots * part->task_bytes;
     double   standby = bytes > 0 ? bytes / (part->task_bytes + 1) : 0;

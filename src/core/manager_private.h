@@ -10,6 +10,7 @@
 
 #include "core/crowd.h"
 #include "core/manager.h"
+#include "core/place.h"
 #include "core/rosters.h"
 #include "core/waiters.h"
 
@@ -137,6 +138,9 @@ void dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *
 /*  ---- grants.c ---- */
 
 dn_manager_handler_fn dn_manager_on_pass;
+
+/*  The worker as placement sees it: what is reserved there counts as placed. */
+dn_candidate_t dn_manager_candidate (const dn_peer_t *worker);
 
 /*  Places at this worker that are neither taken nor reserved, for a service. None stands by where
  *  its tasks are stuck: until one has ended there, others would only be sent to be handed back. */

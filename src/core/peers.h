@@ -28,7 +28,7 @@ typedef struct {
     uint32_t placed;       /* its tasks that wait or run at workers */
     uint32_t granted;      /* places that are reserved for it */
     uint64_t answer_bytes; /* of outcomes that it has not acknowledged */
-    double   task_bytes;   /* of payload and outcome of one task; of the last ones most */
+    double   task_bytes;   /* payload and outcome of a task: a mean that decays */
     bool     early;        /* its first HELLO came while the manager was settling */
     uint32_t forget_row;   /* gone: workers before this row of the table have been told */
     bool     late;         /* a grant of it expired, and it was not heard since: passed over */

@@ -10,7 +10,7 @@
 #include "base/check.h"
 
 #define KEY_BYTES   26 /* of a row in SETTLED */
-#define BYTES_DECAY 8  /* a task counts for so much of what its client's tasks carry */
+#define BYTES_DECAY 8  /* one part in so many that a task has in its client's mean */
 
 dn_peer_t *
 dn_manager_client_of (const dn_manager_t *self, const dn_task_t *task)
