@@ -142,6 +142,11 @@ DENIM_EXPORT const char *denim_strerror (int error);
 typedef struct denim_client denim_client_t;
 typedef struct denim_reply  denim_reply_t;
 
+/*  A call that a task makes is nested: one level deeper than the task. Beyond so many levels it
+ *  ends as NESTING_TOO_DEEP. */
+#define DENIM_NESTING_MAX  8
+#define DENIM_PARENT_BYTES 24
+
 /*  Options of one call. Zero everywhere is the default, so `{0}` or NULL will do. */
 typedef struct {
     const char *service;     /* NULL: the part of the task's name before ':' */
@@ -152,7 +157,10 @@ typedef struct {
     int     codec;         /* denim_codec_t; 0: json */
     bool    idempotent;    /* may run twice: after LOST it is submitted again, 3 attempts at most */
     bool    take_later;    /* the answer comes through denim_client_recv of this handle */
-    void   *tag;           /* comes back in the reply; not touched */
+    int     depth;         /* levels of nesting: 0, or 1 and more for a call that a task makes */
+    const void *parent;    /* DENIM_PARENT_BYTES: session and number of the task that makes it, as
+                              SUBMIT has them; copied; NULL: none */
+    void       *tag;       /* comes back in the reply; not touched */
 } denim_options_t;
 
 /*  One frame of a payload, borrowed from the caller; copied during the call. */

@@ -273,7 +273,7 @@ wire_state (const dn_hold_t *hold)
 static void
 put_row (dn_rows_t *rows, const dn_hold_t *hold)
 {
-    dn_row_held_t row = {hold->session, hold->seq, hold->attempt, wire_state (hold)};
+    dn_row_held_t row = {hold->session, hold->seq, hold->attempt, wire_state (hold), hold->depth};
     dn_check (dn_rows_put (rows, DN_ROW_HELD, &row) == 0);
 }
 

@@ -22,7 +22,7 @@
 
 #define DN_HOLDS_MAX      8000 /* tasks of one worker: what an inventory has room for */
 #define DN_HELD_ROWS_MAX  1000 /* of them in one HELD; the rest comes with the next ones */
-#define DN_HELD_ROW_BYTES 27   /* of each in a list */
+#define DN_HELD_ROW_BYTES 28   /* of each in a list */
 
 /*  X (NAME, state on the wire, what it means). */
 #define DN_HOLD_STATE_MAP(X)                                                                       \
@@ -63,6 +63,7 @@ typedef struct dn_hold {
     int64_t       deadline_ms;   /* DN_NEVER if the caller set none */
     int64_t       soft_limit_ms; /* lengths of the run; 0: none */
     int64_t       hard_limit_ms;
+    uint8_t       depth;       /* of nested calls */
     uint8_t       cancel;      /* 0 no, 1 wanted, 2 wanted with a kill */
     bool          finish;      /* it is started also when its client is gone */
     bool          forgotten;   /* nobody wants it: its answer is dropped */

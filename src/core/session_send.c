@@ -15,7 +15,7 @@
 #define OPEN_CALLS_MAX  1000 /* as messages.def says */
 #define OPEN_WANTS_MAX  64   /* likewise */
 #define OPEN_CALL_BYTES 27   /* of an encoded row */
-#define OPEN_WANT_BYTES (1 + 127 + 1 + 4 + 1)
+#define OPEN_WANT_BYTES (1 + 127 + 1 + 4 + 1 + 1)
 #define ROOM_ROWS       16 /* effects that are left to others by who makes many */
 
 bool
@@ -128,9 +128,14 @@ list_wants (const dn_session_core_t *self, dn_effects_t *fx)
     dn_rows_t rows = dn_fx_rows (fx, OPEN_WANTS_MAX * OPEN_WANT_BYTES);
     for (const dn_line_t *line = dn_lines_first (self->lines); line; line = dn_lines_next (line))
         for (unsigned i = 0; i < DN_PRIORITIES; i++) {
-            dn_row_want_t want = {line->name_str, (uint8_t) i, line->held[i], line->pace.turn};
-            if (!want.held || rows.count == OPEN_WANTS_MAX)
+            const dn_call_t *head = dn_line_head_of (line, i);
+            if (!head || rows.count == OPEN_WANTS_MAX)
                 continue;
+            dn_row_want_t want = {.service = line->name_str,
+                                  .priority = (uint8_t) i,
+                                  .held = line->held[i],
+                                  .waits = line->pace.turn,
+                                  .depth = head->depth};
             if (dn_rows_put (&rows, DN_ROW_WANT, &want) < 0)
                 break;
         }

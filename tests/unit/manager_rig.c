@@ -356,7 +356,7 @@ bench_call (uint64_t seq)
 dn_row_held_t
 bench_row (uint8_t client, uint64_t seq, uint8_t state)
 {
-    return (dn_row_held_t){bench_session (client), seq, 1, state};
+    return (dn_row_held_t){bench_session (client), seq, 1, state, 0};
 }
 
 uint64_t

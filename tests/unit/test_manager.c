@@ -402,7 +402,7 @@ a_client_that_is_gone_is_forgotten_and_its_tasks_with_it (void **state)
         forgotten += bench_count (self, WORKER, DN_MSG_FORGET);
         /* it would end as CANCELLED for a client that may be back */
         assert_null (bench_sent (self, WORKER, DN_MSG_CANCEL, 0));
-        dn_row_held_t row = {bench_session (1), 1, 1, 1};
+        dn_row_held_t row = {bench_session (1), 1, 1, 1, 0};
         bench_held (self, WORKER, 0, &row, 1);
     }
     assert_true (forgotten > 0);
