@@ -65,7 +65,7 @@ static bool
 is_waited_for (denim_reason_t reason)
 {
     return reason == DENIM_REASON_BUSY || reason == DENIM_REASON_STANDBY ||
-           reason == DENIM_REASON_NO_WORKER;
+           reason == DENIM_REASON_NO_WORKER || reason == DENIM_REASON_DEADLOCK;
 }
 
 void
@@ -75,7 +75,8 @@ dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *task,
     if (!client)
         return;
     if (is_waited_for (reason))
-        dn_manager_wait (self, client, task->service, task->priority, 1, task->ticket);
+        dn_manager_wait (self, client, (dn_need_t){task->service, task->depth}, task->priority, 1,
+                         task->ticket);
     if (!client->link)
         return;
     dn_submit_t submit = {.seq = task->seq, .attempt = task->attempt, .try_no = task->try_no};
@@ -83,7 +84,7 @@ dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *task,
 }
 
 dn_peer_t *
-dn_manager_choose (const dn_manager_t *self, uint32_t service, const dn_peer_t *client,
+dn_manager_choose (const dn_manager_t *self, dn_need_t need, const dn_peer_t *client,
                    denim_reason_t *reason)
 {
     bool           rivals = client && dn_waiters_count (self->waiters) > 0;
@@ -91,12 +92,12 @@ dn_manager_choose (const dn_manager_t *self, uint32_t service, const dn_peer_t *
     dn_candidate_t best_place = {0};
     bool           somebody = false;
     uint32_t       number = 0, found;
-    while ((found = dn_services_next_worker (self->services, service, &number)) !=
+    while ((found = dn_services_next_worker (self->services, need.service, &number)) !=
            DN_SERVICE_NONE) {
         dn_peer_t     *worker = dn_peers_worker (self->peers, found);
-        dn_candidate_t place = dn_manager_candidate (worker);
+        dn_candidate_t place = dn_manager_candidate (worker, need.depth);
         somebody = somebody || dn_manager_ready (self, worker);
-        if (!dn_manager_room (self, worker, service) ||
+        if (!dn_manager_room (self, worker, need) ||
             (best && !dn_place_better (&place, &best_place)) ||
             (rivals && dn_manager_contended (self, client, worker)))
             continue;
@@ -139,6 +140,8 @@ refusal (const dn_manager_t *self, const dn_manager_event_t *in, const dn_peer_t
     if (in->payload_bytes > self->config.payload_max || in->header.len == 0 ||
         in->header.len > SUBMIT_BYTES_MAX)
         return DENIM_REASON_TOO_LARGE;
+    if (in->msg->u.submit.depth > DENIM_NESTING_MAX)
+        return DENIM_REASON_NOT_ALLOWED; /* clients of ours end it themselves */
     if (self->draining)
         return DENIM_REASON_DRAINING;
     if (service == DN_SERVICE_NONE)
@@ -155,8 +158,8 @@ place (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *client, dn_p
        uint32_t service, uint64_t ticket, dn_effects_t *fx)
 {
     const dn_submit_t *submit = &in->msg->u.submit;
-    dn_task_t *task = dn_tasks_place (self->tasks, client, worker, &client->session, submit->seq,
-                                      submit->attempt, in->now_ms);
+    dn_row_key_t       key = {client->session, submit->seq, submit->attempt};
+    dn_task_t *task = dn_tasks_place (self->tasks, client, worker, &key, submit->depth, in->now_ms);
     dn_check (task != NULL);
     task->try_no = submit->try_no;
     task->payload_bytes = in->payload_bytes;
@@ -195,14 +198,15 @@ settle_before (dn_manager_t *self, const dn_peer_t *client, const dn_submit_t *s
  *  there any more. */
 static dn_peer_t *
 granted_place (const dn_manager_t *self, const dn_peer_t *client, const dn_turn_taken_t *turn,
-               uint32_t service, denim_reason_t *reason)
+               dn_need_t need, denim_reason_t *reason)
 {
-    dn_peer_t              *worker = dn_peers_get (self->peers, turn->worker);
-    const dn_worker_part_t *part = worker ? &worker->u.worker : NULL;
-    if (part && dn_manager_ready (self, worker) && !part->refused &&
-        part->placed + part->reserved < part->slots + part->standby)
-        return worker;
-    return dn_manager_choose (self, service, client, reason);
+    dn_peer_t *worker = dn_peers_get (self->peers, turn->worker);
+    if (worker && dn_manager_ready (self, worker) && !worker->u.worker.refused) {
+        dn_candidate_t place = dn_manager_candidate (worker, need.depth);
+        if (dn_place_room (&place, place.standby_max))
+            return worker;
+    }
+    return dn_manager_choose (self, need, client, reason);
 }
 
 /*  Would a task that has no place now begin after its deadline? At best: those who are served after
@@ -210,15 +214,16 @@ granted_place (const dn_manager_t *self, const dn_peer_t *client, const dn_turn_
  *  it has a place. */
 static bool
 is_doomed (const dn_manager_t *self, const dn_peer_t *client, const dn_submit_t *submit,
-           uint32_t service, uint32_t *turn_ms)
+           dn_need_t need, uint32_t *turn_ms)
 {
     denim_reason_t reason;
     if (!submit->deadline_ms || !self->slots)
         return false;
-    if (dn_manager_choose (self, service, NULL, &reason))
+    if (dn_manager_choose (self, need, NULL, &reason))
         return false; /* places are free, and others are before it */
-    double places = dn_manager_before (self, client, service, submit->priority) + 1;
-    double after_ms = places_ms (self, service, places);
+    double places =
+        dn_manager_before (self, client, need.service, submit->priority, need.depth) + 1;
+    double after_ms = places_ms (self, need.service, places);
     *turn_ms = after_ms < UINT32_MAX ? (uint32_t) after_ms : UINT32_MAX;
     return *turn_ms > submit->deadline_ms;
 }
@@ -226,20 +231,26 @@ is_doomed (const dn_manager_t *self, const dn_peer_t *client, const dn_submit_t 
 /*  A task that is doomed has no use for a turn, but those have that its client holds beside it. One
  *  that comes with a grant, and so with its ticket, is next anyway. */
 static void
-refuse (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *client, uint32_t service,
+refuse (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t *client, dn_need_t need,
         denim_reason_t reason, uint64_t ticket, dn_effects_t *fx)
 {
     const dn_submit_t *submit = &in->msg->u.submit;
-    uint32_t           retry_ms = retry_after_ms (self, service, submit->held), turn_ms = 0;
-    bool               doomed = reason == DENIM_REASON_BUSY && !ticket &&
-                  is_doomed (self, client, submit, service, &turn_ms);
+    uint32_t           retry_ms = retry_after_ms (self, need.service, submit->held), turn_ms = 0;
+    bool               doomed =
+        reason == DENIM_REASON_BUSY && !ticket && is_doomed (self, client, submit, need, &turn_ms);
+    if (!doomed && reason == DENIM_REASON_BUSY && need.depth &&
+        dn_manager_deadlocked (self, need.service))
+        reason = DENIM_REASON_DEADLOCK;
     if (doomed)
         reject (self, in->link, submit, DENIM_REASON_EXPIRED, turn_ms, fx);
     else
         reject (self, in->link, submit, reason, retry_ms, fx);
     uint32_t waiting = submit->held + !doomed;
-    if (waiting && is_waited_for (reason))
-        dn_manager_wait (self, client, service, submit->priority, waiting, ticket);
+    if (!waiting || !is_waited_for (reason))
+        return;
+    dn_waiter_t *waiter = dn_manager_wait (self, client, need, submit->priority, waiting, ticket);
+    if (waiter)
+        waiter->parent = dn_manager_parent_of (self, submit);
 }
 
 void
@@ -260,14 +271,15 @@ dn_manager_on_submit (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     if (service != DN_SERVICE_NONE && submit->try_no <= 1)
         dn_services_get (self->services, service)->arrivals++;
     denim_reason_t reason = refusal (self, in, from, service);
+    dn_need_t      need = {service, submit->depth};
     dn_peer_t     *worker = NULL;
     if (!reason)
-        worker = granted ? granted_place (self, from, &turn, service, &reason)
-                         : dn_manager_choose (self, service, from, &reason);
+        worker = granted ? granted_place (self, from, &turn, need, &reason)
+                         : dn_manager_choose (self, need, from, &reason);
     uint64_t ticket = granted ? turn.ticket : worker ? dn_waiters_ticket (self->waiters) : 0;
     if (worker) {
         place (self, in, from, worker, service, ticket, fx);
         return;
     }
-    refuse (self, in, from, service, reason, ticket, fx);
+    refuse (self, in, from, need, reason, ticket, fx);
 }

@@ -14,6 +14,17 @@
 #define TEXT_MAX     1000               /* bytes of a sentence: what a RESULT has room for */
 #define PAYLOAD_MAX  (64 * 1024 * 1024) /* until WELCOME says otherwise */
 
+uint32_t
+dn_fleet_rows (const dn_fleet_config_t *config)
+{
+    uint32_t nesting = config->nesting;
+    if (nesting > DENIM_NESTING_MAX)
+        nesting = DENIM_NESTING_MAX;
+    if (nesting > DN_SLOT_ROWS_MAX / config->slots - 1)
+        nesting = DN_SLOT_ROWS_MAX / config->slots - 1;
+    return config->slots * (nesting + 1);
+}
+
 dn_fleet_t *
 dn_fleet_new (const dn_fleet_config_t *config)
 {
@@ -22,10 +33,12 @@ dn_fleet_new (const dn_fleet_config_t *config)
     if (!self)
         return NULL;
     self->config = *config;
-    if (self->config.standby > DN_PLACES_MAX - config->slots)
-        self->config.standby = DN_PLACES_MAX - config->slots;
+    uint32_t rows = dn_fleet_rows (config);
+    self->config.nesting = rows / config->slots - 1;
+    if (self->config.standby > DN_PLACES_MAX - rows)
+        self->config.standby = DN_PLACES_MAX - rows;
     self->holds = dn_holds_new (config->seed);
-    self->slots = dn_slots_new (config->slots);
+    self->slots = dn_slots_new (rows);
     self->services = dn_services_new (SERVICES_MAX, 1, config->seed);
     self->rosters = dn_rosters_new (DN_ROSTERS_TOLD);
     self->forgotten = dn_crowd_new (DN_FORGOTTEN_MAX, config->seed);
@@ -166,9 +179,11 @@ dn_fleet_health (const dn_fleet_t *self, int64_t now_ms, dn_fleet_health_t *heal
         .answers = dn_holds_ended (self->holds),
         .answer_bytes = dn_holds_answer_bytes (self->holds),
     };
-    for (uint32_t i = 0; i < self->config.slots; i++)
+    health->lent = dn_slots_in (self->slots, DN_SLOT_LENT);
+    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++)
         health->busy += dn_slots_get (self->slots, i)->count > 0;
-    health->standby = dn_holds_all (self->holds) - health->answers - health->busy;
+    health->busy -= health->lent;
+    health->standby = dn_holds_all (self->holds) - health->answers - health->busy - health->lent;
 }
 
 const char *
@@ -195,8 +210,10 @@ dn_fleet_check (const dn_fleet_t *self)
 
     dn_holds_check (self->holds);
     dn_slots_check (self->slots);
-    for (uint32_t i = 0; i < self->config.slots; i++)
+    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++)
         in_channels += dn_slots_get (self->slots, i)->count;
+    dn_check (dn_slots_in (self->slots, DN_SLOT_LENT) <=
+              dn_slots_count (self->slots) - self->config.slots);
     dn_check (in_channels == dn_holds_count (self->holds, DN_HOLD_CHANNEL));
     dn_check (self->deadline_ms >= self->due_ms || self->deadline_ms == DN_NEVER ||
               self->stay == DN_STAY_LEFT);

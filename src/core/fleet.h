@@ -11,6 +11,9 @@
  *  an idle slot. What has not started is the supervisor's still: it is taken back when the task
  *  before it turns out long, when the slot dies, when it is cancelled.
  *
+ *  A task that waits in a nested call lends its place to tasks that are nested deeper: see
+ *  fleet_lend.c.
+ *
  *  Must never know: what is in a payload, how a process is made. One thread at a time.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
@@ -26,6 +29,8 @@
 #define DN_CHANNEL_WORK_US 1000 /* measured work there, likewise */
 #define DN_CHANNEL_NUMBER_MAX                                                                      \
     0x7fffff00                     /* tasks of one process: it is replaced; signals carry 31 bits */
+#define DN_LEND_MS          3      /* wait in a nested call after which the place is lent */
+#define DN_SPARE_MS         10000  /* from the last change of lent places to the end of a spare */
 #define DN_TAKE_BACK_MS     3      /* run of a task after which those behind it are taken back */
 #define DN_PLACES_MAX       6000   /* slots and standby together: more standby is not announced */
 #define DN_FORGOTTEN_MAX    1000   /* clients that it was told to forget; the oldest goes */
@@ -51,6 +56,7 @@ typedef struct {
     uint64_t     seed;     /* random: hashes, and the length of silence */
     uint32_t     slots;
     uint32_t     standby; /* tasks beyond those, at most */
+    uint32_t     nesting; /* tasks nested less deep lend their places; 0: no place is lent */
     bool         preload; /* a zygote imports the app and forks the slots */
     bool         allow_pickle;
     int64_t      soft_limit_ms; /* for tasks that bring none; 0: none */
@@ -74,13 +80,19 @@ typedef struct {
     bool     draining;     /* it takes no task any more */
     int64_t  alone_ms;     /* so long no manager has answered; -1: one does, or none was asked */
     uint32_t slots;        /* as configured, */
-    uint32_t busy;         /* and those of them that have a task */
-    uint32_t standby;      /* tasks that have not ended, beyond one for each of those */
+    uint32_t busy;         /* those that have a task; more for a moment when lent places return */
+    uint32_t lent;         /* tasks beside those that wait in nested calls */
+    uint32_t standby;      /* tasks that have not ended, beyond all those */
     uint32_t answers;      /* that are kept until their clients have acknowledged them, */
     uint64_t answer_bytes; /* and their bytes */
 } dn_fleet_health_t;
 
 typedef struct dn_fleet dn_fleet_t;
+
+/*  Processes that it may have at a time, without the zygote: of the slots, and for each level of
+ *  nesting as many more; DN_SLOT_ROWS_MAX bounds the levels. They are the numbers of the slots in
+ *  all that follows. */
+uint32_t dn_fleet_rows (const dn_fleet_config_t *config);
 
 /*  Owned; NULL when memory is short. */
 dn_fleet_t *dn_fleet_new (const dn_fleet_config_t *config);
@@ -108,7 +120,7 @@ void dn_fleet_writable (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
 void dn_fleet_sent (dn_fleet_t *self, dn_handle_t handle, dn_effects_t *fx);
 void dn_fleet_refused (dn_fleet_t *self, const dn_effect_t *effect, dn_effects_t *fx);
 
-/*  ---- the slots: 0 to slots - 1, or DN_SLOT_ZYGOTE ---- */
+/*  ---- the slots: 0 to rows - 1, or DN_SLOT_ZYGOTE ---- */
 
 /*  A message of a slot; its payload is in hand with its header, together of that many bytes. */
 void dn_fleet_from_slot (dn_fleet_t *self, int64_t now_ms, uint32_t slot, const dn_msg_t *msg,
@@ -128,7 +140,7 @@ void dn_fleet_exited (dn_fleet_t *self, int64_t now_ms, uint32_t slot, const dn_
 /*  A START_ZYGOTE, FORK or EXEC could not be performed: there is no process. */
 void dn_fleet_start_failed (dn_fleet_t *self, int64_t now_ms, uint32_t slot, dn_effects_t *fx);
 
-/*  Resident bytes of a slot, of the zygote, or of the supervisor itself (`slot` = slots). */
+/*  Resident bytes of a slot, of the zygote, or of the supervisor itself (`slot` = rows). */
 void dn_fleet_rss (dn_fleet_t *self, int64_t now_ms, uint32_t slot, uint64_t rss_bytes,
                    dn_effects_t *fx);
 

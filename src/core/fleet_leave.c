@@ -58,7 +58,8 @@ give_back (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
     while ((hold = TAILQ_FIRST (dn_holds_standby (self->holds))) &&
            dn_effects_room (fx, DN_ROWS_SPARE))
         dn_fleet_refuse (self, hold, DENIM_REASON_DRAINING, fx);
-    for (uint32_t i = 0; i < self->config.slots && dn_effects_room (fx, DN_ROWS_SPARE); i++) {
+    for (uint32_t i = 0; i < dn_slots_used (self->slots) && dn_effects_room (fx, DN_ROWS_SPARE);
+         i++) {
         dn_slot_t *slot = dn_slots_get (self->slots, i);
         if (slot->count > 1)
             dn_fleet_take_back (slot, i, fx);
@@ -70,7 +71,7 @@ give_back (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 static void
 doom_running (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
-    for (uint32_t i = 0; i < self->config.slots; i++) {
+    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++) {
         dn_slot_t *slot = dn_slots_get (self->slots, i);
         dn_hold_t *hold = TAILQ_FIRST (&slot->channel);
         if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
@@ -86,7 +87,7 @@ doom_running (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 static void
 lose_running (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
-    for (uint32_t i = 0; i < self->config.slots; i++) {
+    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++) {
         dn_slot_t *slot = dn_slots_get (self->slots, i);
         dn_hold_t *hold;
         if (slot->count)
@@ -130,14 +131,14 @@ end_processes (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
     dn_slot_t *zygote = dn_slots_get (self->slots, DN_SLOT_ZYGOTE);
 
-    for (uint32_t i = 0; i < self->config.slots; i++) {
+    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++) {
         if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
             dn_fleet_alarm (self, now_ms);
             return false;
         }
         dn_fleet_slot_event (self, now_ms, dn_slots_get (self->slots, i), DN_SLOT_ON_STOP, fx);
     }
-    if (dn_slots_in (self->slots, DN_SLOT_OFF) < self->config.slots)
+    if (dn_slots_used (self->slots) > 0)
         return false;
     dn_fleet_slot_event (self, now_ms, zygote, DN_SLOT_ON_STOP, fx);
     return zygote->state == DN_SLOT_OFF;

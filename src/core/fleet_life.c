@@ -68,6 +68,8 @@ do_begin (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
     slot->sent = 0;
     slot->taken_upto = 0;
     slot->taking_back = false;
+    slot->wait_ms = DN_NEVER;
+    slot->blocked = false;
     slot->begun_ms = now_ms;
     slot->ready_ms = DN_NEVER;
     slot->answered = 0;
@@ -187,15 +189,14 @@ backoff_ms (dn_slot_t *slot, int64_t now_ms)
     return wait_ms < DN_BACKOFF_MAX_MS ? wait_ms : DN_BACKOFF_MAX_MS;
 }
 
-/*  Is there someone to start a process of it? */
+/*  Is there someone to start a process of it, and is it wanted? One of those that worked in lent
+ *  places may be one too many. */
 static bool
 can_begin (const dn_fleet_t *self, const dn_slot_t *slot)
 {
-    if (self->stay != DN_STAY_WORKING)
-        return false;
     if (is_zygote (self, slot))
-        return !self->by_exec;
-    return self->by_exec || dn_slots_get (self->slots, DN_SLOT_ZYGOTE)->state == DN_SLOT_IDLE;
+        return self->stay == DN_STAY_WORKING && !self->by_exec;
+    return dn_fleet_can_start (self) && dn_slots_manned (self->slots) <= self->config.slots;
 }
 
 /*  Before the first READY nobody knows whether the app can be run at all. */
@@ -253,9 +254,12 @@ dn_fleet_slot_event (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_slot_
         [DN_SLOT_DO_BEGIN] = do_begin,     [DN_SLOT_DO_JOIN] = do_join,
         [DN_SLOT_DO_REST] = do_rest,       [DN_SLOT_DO_TELL] = do_tell,
         [DN_SLOT_DO_ASK] = do_ask,         [DN_SLOT_DO_SLAY] = do_slay,
-        [DN_SLOT_DO_BURY] = do_bury,
+        [DN_SLOT_DO_BURY] = do_bury,       [DN_SLOT_DO_SPARE] = dn_fleet_do_spare,
     };
+    uint32_t lent = dn_slots_in (self->slots, DN_SLOT_LENT);
     acts[dn_slot_step (self->slots, slot, event)](self, now_ms, slot, fx);
+    if (dn_slots_in (self->slots, DN_SLOT_LENT) != lent)
+        dn_fleet_note_lent (self, now_ms);
 }
 
 void
@@ -295,8 +299,10 @@ on_ready (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *msg
 
     while (dn_list_next (&list, DN_ROW_SERVICE, &service))
         dn_services_offer (self->services, service.name, 0);
-    if (dn_services_count (self->services) != count)
+    if (dn_services_count (self->services) != count) {
+        self->services_changed = true;
         dn_fleet_offer (self);
+    }
     if (is_zygote (self, slot) && ready->threads > 1) {
         dn_effect_t *row = slot_log (self, slot, DN_FX_WARN, "preload_off", fx);
         row->number = ready->threads;
@@ -350,6 +356,7 @@ on_result (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *ms
     if (result->outcome <= DENIM_EXCEPTION && hold->service != DN_SERVICE_NONE)
         dn_services_ran (self->services, hold->service, result->run_us);
     slot->answered++;
+    dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_BACK, fx); /* it may have said no BACK */
     dn_fleet_leave_channel (slot, hold, now_ms);
     if (result->outcome == DENIM_CANCELLED && hold->deadline_ms <= now_ms)
         dn_fleet_end (self, hold, &late, fx); /* to the slot it was a cancel like any other */
@@ -371,8 +378,9 @@ on_passing (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *m
 }
 
 static message_fn *const messages[DN_MSGS] = {
-    [DN_MSG_READY] = on_ready,      [DN_MSG_FAILED] = on_failed, [DN_MSG_RESULT] = on_result,
-    [DN_MSG_PROGRESS] = on_passing, [DN_MSG_PART] = on_passing,
+    [DN_MSG_READY] = on_ready,        [DN_MSG_FAILED] = on_failed, [DN_MSG_RESULT] = on_result,
+    [DN_MSG_PROGRESS] = on_passing,   [DN_MSG_PART] = on_passing,  [DN_MSG_LEND] = dn_fleet_on_lend,
+    [DN_MSG_BACK] = dn_fleet_on_back,
 };
 
 void

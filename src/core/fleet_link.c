@@ -83,10 +83,16 @@ dn_fleet_open (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 static uint32_t
 usable_slots (const dn_fleet_t *self)
 {
-    if (self->by_exec)
-        return dn_slots_in (self->slots, DN_SLOT_IDLE) + dn_slots_in (self->slots, DN_SLOT_BUSY);
-    return self->config.slots - dn_slots_in (self->slots, DN_SLOT_BACKOFF) -
-           (self->starting ? 0 : dn_slots_in (self->slots, DN_SLOT_OFF));
+    uint32_t slots = self->config.slots;
+    uint32_t usable =
+        dn_slots_in (self->slots, DN_SLOT_IDLE) + dn_slots_in (self->slots, DN_SLOT_BUSY);
+    if (!self->by_exec) {
+        usable = dn_slots_manned (self->slots);
+        if (self->starting && usable < slots)
+            usable = slots;
+        usable -= dn_slots_in (self->slots, DN_SLOT_BACKOFF);
+    }
+    return usable < slots ? usable : slots;
 }
 
 dn_places_t
@@ -101,6 +107,8 @@ dn_fleet_places (const dn_fleet_t *self)
     places.slots = usable_slots (self);
     if (places.slots)
         places.standby = self->config.standby;
+    places.lent = dn_slots_in (self->slots, DN_SLOT_LENT);
+    places.slots += places.lent;
     uint32_t all = places.slots + places.standby;
     places.slots_free = held < places.slots ? places.slots - held : 0;
     uint32_t free = held < all ? all - held : 0;
@@ -125,9 +133,16 @@ static uint64_t
 total_rss (const dn_fleet_t *self)
 {
     uint64_t sum = self->rss_bytes + dn_slots_get (self->slots, DN_SLOT_ZYGOTE)->rss_bytes;
-    for (uint32_t i = 0; i < self->config.slots; i++)
+    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++)
         sum += dn_slots_get (self->slots, i)->rss_bytes;
     return sum;
+}
+
+void
+dn_fleet_offer_soon (dn_fleet_t *self, int64_t now_ms)
+{
+    self->offer_changed = self->offer_soon = true;
+    dn_fleet_alarm (self, now_ms);
 }
 
 void
@@ -145,10 +160,13 @@ send_offer (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 
     row->msg.u.offer.slots = places.slots;
     row->msg.u.offer.standby = places.standby;
+    row->msg.u.offer.lent = places.lent;
+    row->msg.u.offer.blocked = dn_fleet_blocked (self);
     row->msg.u.offer.restarts = self->restarts;
     row->msg.u.offer.rss_bytes = total_rss (self);
-    row->msg.u.offer.services = list_services (self, fx);
-    self->offer_changed = false;
+    if (self->services_changed)
+        row->msg.u.offer.services = list_services (self, fx);
+    self->offer_changed = self->offer_soon = self->services_changed = false;
     self->offer_ms = now_ms;
 }
 
@@ -192,6 +210,8 @@ send_hello (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
     hello->pid = self->config.pid;
     hello->slots = places.slots;
     hello->standby = places.standby;
+    hello->lent = places.lent;
+    hello->blocked = dn_fleet_blocked (self);
     hello->state = self->stay != DN_STAY_WORKING;
     hello->flags = self->config.allow_pickle;
     hello->services = list_services (self, fx);
@@ -203,7 +223,7 @@ send_hello (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
     hello->forgotten = list_forgotten (self, fx);
 
     self->link = DN_LINK_GREETING;
-    self->offer_changed = false;
+    self->offer_changed = self->offer_soon = self->services_changed = false;
     self->offer_ms = now_ms;
 }
 
@@ -322,6 +342,8 @@ send_held (dn_fleet_t *self, uint64_t mark, dn_effects_t *fx)
     dn_places_t places = dn_fleet_places (self);
     held->slots = places.slots;
     held->standby = places.standby;
+    held->lent = places.lent;
+    held->blocked = dn_fleet_blocked (self);
     held->restarts = self->restarts;
     held->rss_bytes = total_rss (self);
     dn_holds_held (self->holds, held, &rows);
@@ -416,7 +438,7 @@ dn_fleet_tick_link (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
         dn_fleet_alarm (self, self->heard_ms + self->silence_ms);
     }
     if (self->offer_changed && dn_fleet_may_send (self)) {
-        if (now_ms >= self->offer_ms + DN_OFFER_MS)
+        if (self->offer_soon || now_ms >= self->offer_ms + DN_OFFER_MS)
             send_offer (self, now_ms, fx);
         else
             dn_fleet_alarm (self, self->offer_ms + DN_OFFER_MS);
@@ -449,8 +471,10 @@ dn_fleet_refused (dn_fleet_t *self, const dn_effect_t *effect, dn_effects_t *fx)
     self->blocked = true;
     if (effect->kind == DN_FX_SEND && effect->msg.kind == DN_MSG_WORKER_HELLO)
         self->link = DN_LINK_CONNECTING;
-    if (effect->kind == DN_FX_SEND && effect->msg.kind == DN_MSG_OFFER)
+    if (effect->kind == DN_FX_SEND && effect->msg.kind == DN_MSG_OFFER) {
+        self->services_changed |= effect->msg.u.offer.services.count > 0;
         dn_fleet_offer (self);
+    }
     if (hold && hold->state == DN_HOLD_OUTBOX)
         hold->sending = false;
 }

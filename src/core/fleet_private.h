@@ -1,8 +1,9 @@
 /*  fleet_private.h - what the files of the fleet share; nobody else includes it
  *
  *  fleet.c dispatches and keeps time, fleet_link.c speaks with the manager, fleet_tasks.c takes
- *  tasks and ends them, fleet_slots.c gives them to slots and watches them there, fleet_life.c sees
- *  slots live and die, fleet_leave.c is the end.
+ *  tasks, fleet_answers.c ends them, fleet_slots.c gives them to slots and watches them there,
+ *  fleet_lend.c lends the places of those that wait, fleet_life.c sees slots live and die,
+ *  fleet_leave.c is the end.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -60,7 +61,9 @@ struct dn_fleet {
     int64_t         standby_ms;
     uint64_t        payload_max;
     bool            offer_changed;
-    int64_t         offer_ms; /* the last OFFER or HELLO */
+    bool            offer_soon;       /* and the manager is to know at once */
+    bool            services_changed; /* since they were told last */
+    int64_t         offer_ms;         /* the last OFFER or HELLO */
 
     /* the slots */
     bool           known;       /* a process was READY: services are known */
@@ -69,6 +72,7 @@ struct dn_fleet {
     uint32_t       restarts;    /* of slots */
     uint32_t       turn;        /* slot at which the search for a place begins */
     bool           starting;    /* slots are OFF that can be started */
+    int64_t        lent_ms;     /* places were lent, or came back, last */
     dn_slot_exit_t exited;      /* of the slot that is being buried */
     uint64_t       rss_bytes;   /* of the supervisor */
     uint64_t       in_hand;     /* bytes of payload of the message that is in hand */
@@ -131,14 +135,16 @@ dn_fleet_may_send (const dn_fleet_t *self)
 /*  The places that are offered now, and those of them that are free. */
 typedef struct {
     uint32_t slots;
+    uint32_t lent; /* of those */
     uint32_t standby;
     uint32_t slots_free;
     uint32_t standby_free;
 } dn_places_t;
 dn_places_t dn_fleet_places (const dn_fleet_t *self);
 
-/*  Slots, standby or services have changed. */
+/*  Slots, standby or services have changed; _soon: places that somebody waits for. */
 void dn_fleet_offer (dn_fleet_t *self);
+void dn_fleet_offer_soon (dn_fleet_t *self, int64_t now_ms);
 
 /*  Silence, an OFFER that is due, answers that can go. */
 void dn_fleet_tick_link (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
@@ -151,6 +157,15 @@ void dn_fleet_on_settled (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg,
 void dn_fleet_on_resend (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
 void dn_fleet_on_forget (dn_fleet_t *self, int64_t now_ms, const dn_msg_t *msg, dn_effects_t *fx);
 
+/*  It has left its channel and has not started: back to the front of the standby line, unless
+ *  there is a reason to end it. */
+void dn_fleet_requeue (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_effects_t *fx);
+
+/*  Standby that has lasted too long, deadlines, tasks of clients that are gone. */
+void dn_fleet_tick_tasks (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
+
+/*  ---- fleet_answers.c ---- */
+
 /*  The answer of a slot, in hand, is the end of this task, which has left its channel. */
 void dn_fleet_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx);
 
@@ -160,15 +175,23 @@ void dn_fleet_end (dn_fleet_t *self, dn_hold_t *hold, const dn_hold_end_t *end, 
 /*  Nothing of it ran, and it leaves for this reason. It has left its channel. */
 void dn_fleet_refuse (dn_fleet_t *self, dn_hold_t *hold, denim_reason_t reason, dn_effects_t *fx);
 
-/*  It has left its channel and has not started: back to the front of the standby line, unless
- *  there is a reason to end it. */
-void dn_fleet_requeue (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_effects_t *fx);
+/*  Take the record and what is kept under it out, without a word. */
+void dn_fleet_let_go (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx);
+
+/*  Send a REFUSE. `handle`: of a task that was held, whose place counts as free by now, or
+ *  DN_NONE. */
+void dn_fleet_send_refuse (dn_fleet_t *self, const dn_session_t *session, uint64_t seq,
+                           uint16_t attempt, uint8_t reason, dn_handle_t handle, dn_effects_t *fx);
+
+/*  Send what a task has ended with; it is in the outbox. */
+void dn_fleet_send_answer (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx);
+
+/*  A client that leaves its answers with us must not use up what others need: once half of it all
+ *  is used, no client has more than a quarter. Has this one? */
+bool dn_fleet_over_share (const dn_fleet_t *self, const dn_session_t *client);
 
 /*  Send what waits in the outbox, as much as fits. */
 void dn_fleet_flush (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
-
-/*  Standby that has lasted too long, deadlines, tasks of clients that are gone. */
-void dn_fleet_tick_tasks (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
 
 /*  ---- fleet_life.c ---- */
 
@@ -208,6 +231,37 @@ void dn_fleet_doom (dn_fleet_t *self, dn_hold_t *hold, denim_outcome_t outcome,
 
 /*  Slots that can be started, backoff, limits of what runs. */
 void dn_fleet_tick_slots (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
+
+/*  ---- fleet_lend.c ---- */
+
+void dn_fleet_on_lend (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *msg,
+                       dn_effects_t *fx);
+void dn_fleet_on_back (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *msg,
+                       dn_effects_t *fx);
+
+/*  The task that runs in this slot, which is BUSY, may wait: lend its place when it is time. */
+void dn_fleet_watch_wait (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx);
+
+/*  The place of this slot is lent from now on: see to a process that works in it. */
+void dn_fleet_do_spare (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx);
+
+/*  The number of lent places has changed. */
+void dn_fleet_note_lent (dn_fleet_t *self, int64_t now_ms);
+
+/*  Can processes of slots be made now? */
+bool dn_fleet_can_start (const dn_fleet_t *self);
+
+/*  May a task that is nested so deep begin in an idle slot? Lent places are for deeper ones. */
+bool dn_fleet_may_begin (const dn_fleet_t *self, unsigned depth);
+
+/*  Is there a place, in a slot or behind one, for a task that is nested so deep? */
+bool dn_fleet_may_take (const dn_fleet_t *self, unsigned depth);
+
+/*  Tasks that wait in nested calls and whose places are not lent. */
+uint32_t dn_fleet_blocked (const dn_fleet_t *self);
+
+/*  Let a process end that no lent place needs any more. */
+void dn_fleet_end_spare (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx);
 
 /*  ---- fleet_leave.c ---- */
 

@@ -55,19 +55,30 @@ has_room (const dn_fleet_t *self, int64_t now_ms, const dn_slot_t *slot, uint32_
            !dn_fleet_wants_rest (self, slot, slot->count);
 }
 
+/*  Is there an idle slot, and do fewer tasks run than may at a time? */
+static bool
+has_idle (const dn_fleet_t *self)
+{
+    return dn_slots_in (self->slots, DN_SLOT_IDLE) > 0 &&
+           dn_slots_in (self->slots, DN_SLOT_BUSY) < self->config.slots;
+}
+
 /*  An idle slot, else the one with the fewest tasks that has room for this one; NULL. */
 static dn_slot_t *
 choose_slot (dn_fleet_t *self, int64_t now_ms, const dn_hold_t *hold)
 {
     uint32_t   work_us = work_of (self, hold);
-    uint32_t   slots = self->config.slots;
+    uint32_t   rows = dn_slots_used (self->slots);
+    bool       idle = has_idle (self) && dn_fleet_may_begin (self, hold->depth);
     dn_slot_t *best = NULL;
 
-    if (work_us >= DN_CHANNEL_WORK_US && !dn_slots_in (self->slots, DN_SLOT_IDLE))
+    if (work_us >= DN_CHANNEL_WORK_US && !idle)
         return NULL;
-    for (uint32_t i = 0, at = self->turn; i < slots; i++, at = at + 1 < slots ? at + 1 : 0) {
+    for (uint32_t i = 0, at = self->turn; i < rows; i++, at++) {
+        if (at >= rows)
+            at = 0;
         dn_slot_t *slot = dn_slots_get (self->slots, at);
-        if (slot->state == DN_SLOT_IDLE) {
+        if (slot->state == DN_SLOT_IDLE && idle) {
             best = slot;
             break;
         }
@@ -75,7 +86,7 @@ choose_slot (dn_fleet_t *self, int64_t now_ms, const dn_hold_t *hold)
             best = slot;
     }
     if (best)
-        self->turn = (dn_slots_number (self->slots, best) + 1) % slots;
+        self->turn = dn_slots_number (self->slots, best) + 1;
     return best;
 }
 
@@ -122,18 +133,30 @@ hand_task (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_hold_t *hold, d
     alarm_head (self, slot);
 }
 
+/*  Might a task further back in the standby line start though the first one may not? Nested calls
+ *  take places that others may not. */
+static bool
+may_pass (const dn_fleet_t *self)
+{
+    uint32_t standing = dn_holds_count (self->holds, DN_HOLD_STANDBY);
+    return has_idle (self) && dn_holds_upto (self->holds, DN_HOLD_STANDBY, 0) < standing;
+}
+
 /*  A worker that was cut off starts nothing before the manager has seen what it holds. */
 void
 dn_fleet_dispatch (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
-    dn_hold_t *hold;
+    dn_hold_t *hold, *next;
 
     if (self->link != DN_LINK_WELCOMED || self->stay != DN_STAY_WORKING)
         return;
-    while ((hold = TAILQ_FIRST (dn_holds_standby (self->holds)))) {
+    for (hold = TAILQ_FIRST (dn_holds_standby (self->holds)); hold; hold = next) {
+        next = TAILQ_NEXT (hold, of_line);
         dn_slot_t *slot = choose_slot (self, now_ms, hold);
-        if (!slot)
+        if (!slot && !may_pass (self))
             return;
+        if (!slot)
+            continue;
         if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
             dn_fleet_alarm (self, now_ms);
             return;
@@ -150,8 +173,11 @@ dn_fleet_leave_channel (dn_slot_t *slot, dn_hold_t *hold, int64_t now_ms)
     slot->work_us -= hold->work_us;
     slot->count--;
     hold->ran_ms = first ? now_ms - slot->head_ms : 0;
-    if (first)
-        slot->head_ms = now_ms;
+    if (!first)
+        return;
+    slot->head_ms = now_ms;
+    slot->wait_ms = DN_NEVER;
+    slot->blocked = false;
 }
 
 void
@@ -166,7 +192,7 @@ dn_fleet_follow_channel (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_e
 void
 dn_fleet_take_back (dn_slot_t *slot, uint32_t number, dn_effects_t *fx)
 {
-    if (slot->taking_back || slot->state != DN_SLOT_BUSY)
+    if (slot->taking_back || (slot->state != DN_SLOT_BUSY && slot->state != DN_SLOT_LENT))
         return; /* a killed slot tells with its end what had started */
     dn_effect_t *row = dn_fx_add (fx, DN_FX_TAKE_BACK);
     row->slot = number;
@@ -295,19 +321,24 @@ watch_slot (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
         dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_DUE, fx);
     }
     dn_fleet_alarm (self, slot->due_ms);
-    if (slot->state != DN_SLOT_BUSY)
+    if (slot->state == DN_SLOT_BUSY)
+        dn_fleet_watch_wait (self, now_ms, slot, fx);
+    if (slot->state != DN_SLOT_BUSY && slot->state != DN_SLOT_LENT)
         return;
     watch_head (self, now_ms, slot, fx);
     if (!TAILQ_FIRST (&slot->channel)->doom.outcome)
         alarm_head (self, slot);
 }
 
-/*  Slots that were OFF because nobody could start them. */
+/*  As many of the slots that are OFF as are to work: those that nobody could start, or one for a
+ *  place that is lent. */
 static void
 start_slots (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
     self->starting = false;
-    for (uint32_t i = 0; i < self->config.slots; i++) {
+    for (uint32_t i = 0;
+         i < dn_slots_count (self->slots) && dn_slots_manned (self->slots) < self->config.slots;
+         i++) {
         if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
             self->starting = true;
             dn_fleet_alarm (self, now_ms);
@@ -325,13 +356,14 @@ dn_fleet_tick_slots (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
     if (self->starting)
         start_slots (self, now_ms, fx);
     watch_slot (self, now_ms, dn_slots_get (self->slots, DN_SLOT_ZYGOTE), fx);
-    for (uint32_t i = 0; i < self->config.slots; i++) {
+    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++) {
         if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
             dn_fleet_alarm (self, now_ms);
             return;
         }
         watch_slot (self, now_ms, dn_slots_get (self->slots, i), fx);
     }
+    dn_fleet_end_spare (self, now_ms, fx);
 }
 
 void

@@ -53,10 +53,10 @@ dn_manager_takes (const dn_manager_t *self, const dn_peer_t *client, bool standb
 
 /*  The first in a ring that can answer and takes such a place; `but`: it is not this client. */
 static dn_waiter_t *
-first_heard (const dn_manager_t *self, uint32_t service, unsigned priority, bool standby,
+first_heard (const dn_manager_t *self, uint32_t service, unsigned rank, bool standby,
              dn_handle_t but)
 {
-    dn_waiter_t *waiter = dn_waiters_first (self->waiters, service, priority);
+    dn_waiter_t *waiter = dn_waiters_first (self->waiters, service, rank);
     for (; waiter; waiter = dn_waiters_next (waiter)) {
         const dn_peer_t *client = client_of (self, waiter);
         if (client->self != but && is_heard (client) && dn_manager_takes (self, client, standby))
@@ -66,30 +66,52 @@ first_heard (const dn_manager_t *self, uint32_t service, unsigned priority, bool
 }
 
 dn_candidate_t
-dn_manager_candidate (const dn_peer_t *worker)
+dn_manager_candidate (const dn_peer_t *worker, unsigned depth)
 {
     const dn_worker_part_t *part = &worker->u.worker;
-    return (dn_candidate_t){part->slots, part->standby, part->placed + part->reserved};
+    uint32_t                own = part->slots > part->lent ? part->slots - part->lent : 0;
+    dn_candidate_t          place = {.slots = part->slots,
+                                     .standby_max = part->standby,
+                                     .placed = part->placed + part->reserved,
+                                     .level = own * (depth + 1)};
+    for (unsigned i = 0; i <= depth; i++)
+        place.upto += part->at_depth[i];
+    return place;
 }
 
 static bool
-is_full (const dn_peer_t *worker)
+is_full (const dn_peer_t *worker, unsigned depth)
 {
-    dn_candidate_t place = dn_manager_candidate (worker);
+    dn_candidate_t place = dn_manager_candidate (worker, depth);
     return dn_place_full (&place);
 }
 
 uint32_t
-dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, uint32_t service)
+dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, dn_need_t need)
 {
     const dn_worker_part_t *part = &worker->u.worker;
-    dn_candidate_t          place = dn_manager_candidate (worker);
+    dn_candidate_t          place = dn_manager_candidate (worker, need.depth);
+    uint32_t                standby = 0;
     if (!dn_manager_ready (self, worker) || part->refused || !part->named)
         return 0;
-    uint32_t all = part->slots;
-    if (!dn_services_stuck (self->services, service, part->number))
-        all += dn_place_standby (&place, dn_services_mean_us (self->services, service));
-    return all > place.placed ? all - place.placed : 0;
+    if (!dn_services_stuck (self->services, need.service, part->number))
+        standby = dn_place_standby (&place, dn_services_mean_us (self->services, need.service));
+    return dn_place_room (&place, standby);
+}
+
+/*  Does a client other than this one wait for a place of the service that this worker may have? */
+static bool
+has_rival (const dn_manager_t *self, const dn_peer_t *client, const dn_peer_t *worker,
+           uint32_t service)
+{
+    for (unsigned rank = 0; (rank = dn_waiters_rank (self->waiters, service, rank)) < DN_RANKS;
+         rank++) {
+        dn_candidate_t place = dn_manager_candidate (worker, dn_rank_depth (rank));
+        if (dn_place_room (&place, place.standby_max) &&
+            first_heard (self, service, rank, dn_place_full (&place), client->self))
+            return true;
+    }
+    return false;
 }
 
 bool
@@ -98,11 +120,9 @@ dn_manager_contended (const dn_manager_t *self, const dn_peer_t *client, const d
     uint32_t service;
     for (uint32_t i = 0; (service = dn_waiters_service (self->waiters, i)) != DN_SERVICE_NONE;
          i++) {
-        if (!dn_services_offers (self->services, service, worker->u.worker.number))
-            continue;
-        for (unsigned priority = 0; priority < DN_PRIORITIES; priority++)
-            if (first_heard (self, service, priority, is_full (worker), client->self))
-                return true;
+        if (dn_services_offers (self->services, service, worker->u.worker.number) &&
+            has_rival (self, client, worker, service))
+            return true;
     }
     return false;
 }
@@ -110,74 +130,82 @@ dn_manager_contended (const dn_manager_t *self, const dn_peer_t *client, const d
 /*  Of a long ring only the first rows are looked at: clients that are dead and not yet gone stand
  *  there, so it is not taken for longer than it is. */
 static double
-heard_in (const dn_manager_t *self, uint32_t service, unsigned priority)
+heard_in (const dn_manager_t *self, uint32_t service, unsigned rank)
 {
     uint32_t           looked = 0, heard = 0;
-    const dn_waiter_t *waiter = dn_waiters_first (self->waiters, service, priority);
+    const dn_waiter_t *waiter = dn_waiters_first (self->waiters, service, rank);
     for (; waiter && looked < LOOKED_AT; waiter = dn_waiters_next (waiter)) {
         looked++;
         heard += is_heard (client_of (self, waiter));
     }
-    return looked ? (double) dn_waiters_in (self->waiters, service, priority) * heard / looked : 0;
+    return looked ? (double) dn_waiters_in (self->waiters, service, rank) * heard / looked : 0;
 }
 
 double
 dn_manager_before (const dn_manager_t *self, const dn_peer_t *client, uint32_t service,
-                   unsigned priority)
+                   unsigned priority, unsigned depth)
 {
     const dn_waiter_t *own = dn_waiters_find (self->waiters, client, service, priority);
+    unsigned           last = priority < DN_PRIORITIES ? dn_rank (priority, depth) : DN_RANKS - 1;
     double             before = 0;
     if (own && own->queued)
         return 0;
-    for (unsigned i = 0; i <= priority && i < DN_PRIORITIES; i++)
+    for (unsigned i = 0; (i = dn_waiters_rank (self->waiters, service, i)) <= last; i++)
         before += heard_in (self, service, i);
     return before;
 }
 
-/*  Is `a` to be served before `b`? */
+/*  Whose turn it is, as far as was looked, and at which worker. */
+typedef struct {
+    bool         by_age; /* this one goes by age alone */
+    dn_waiter_t *waiter;
+    dn_peer_t   *worker;
+} next_t;
+
+/*  Is `waiter` to be served before the one that was found? */
 static bool
-is_before (const dn_waiter_t *a, const dn_waiter_t *b, bool by_age)
+is_before (const next_t *next, const dn_waiter_t *waiter)
 {
-    if (!by_age && a->priority != b->priority)
-        return a->priority < b->priority;
-    return a->ticket < b->ticket;
+    const dn_waiter_t *other = next->waiter;
+    if (!other)
+        return true;
+    unsigned rank = dn_rank (waiter->priority, waiter->depth);
+    unsigned other_rank = dn_rank (other->priority, other->depth);
+    if (!next->by_age && rank != other_rank)
+        return rank < other_rank;
+    return waiter->ticket < other->ticket;
 }
 
-/*  Who is next of a service. */
-static dn_waiter_t *
-next_of (const dn_manager_t *self, uint32_t service, bool standby, bool by_age)
+/*  Is it the turn of somebody in this ring? There may be no place for those who are before them:
+ *  lent places are for calls that are nested deeper. */
+static void
+look_at_ring (const dn_manager_t *self, uint32_t service, unsigned rank, next_t *next)
 {
-    dn_waiter_t *next = NULL;
-    for (unsigned priority = 0; priority < DN_PRIORITIES; priority++) {
-        dn_waiter_t *waiter = first_heard (self, service, priority, standby, DN_NONE);
-        if (waiter && (!next || is_before (waiter, next, by_age)))
-            next = waiter;
-    }
+    dn_need_t      need = {service, dn_rank_depth (rank)};
+    denim_reason_t reason;
+    dn_waiter_t   *waiter = first_heard (self, service, rank, false, DN_NONE);
+    if (!waiter || !is_before (next, waiter))
+        return; /* whoever else it may be is not before, either */
+    dn_peer_t *worker = dn_manager_choose (self, need, NULL, &reason);
+    if (worker && is_full (worker, need.depth))
+        waiter = first_heard (self, service, rank, true, DN_NONE);
+    if (!worker || !waiter || !is_before (next, waiter))
+        return;
+    next->waiter = waiter;
+    next->worker = worker;
+}
+
+/*  Whose turn it is; NULL when nobody can be served. */
+static next_t
+choose_waiter (const dn_manager_t *self)
+{
+    next_t   next = {.by_age = (self->counters.granted + 1) % BY_AGE == 0};
+    uint32_t service;
+    for (uint32_t i = 0; (service = dn_waiters_service (self->waiters, i)) != DN_SERVICE_NONE; i++)
+        for (unsigned rank = 0; (rank = dn_waiters_rank (self->waiters, service, rank)) < DN_RANKS;
+             rank++)
+            look_at_ring (self, service, rank, &next);
     return next;
-}
-
-/*  Whose turn it is, and at which worker; NULL when nobody can be served. */
-static dn_waiter_t *
-choose_waiter (const dn_manager_t *self, dn_peer_t **worker)
-{
-    bool         by_age = (self->counters.granted + 1) % BY_AGE == 0;
-    dn_waiter_t *best = NULL;
-    uint32_t     service;
-    for (uint32_t i = 0; (service = dn_waiters_service (self->waiters, i)) != DN_SERVICE_NONE;
-         i++) {
-        denim_reason_t reason;
-        dn_waiter_t   *next = next_of (self, service, false, by_age);
-        if (!next || (best && !is_before (next, best, by_age)))
-            continue; /* whoever else it may be is not before, either */
-        dn_peer_t *found = dn_manager_choose (self, service, NULL, &reason);
-        if (found && is_full (found))
-            next = next_of (self, service, true, by_age);
-        if (!found || !next || (best && !is_before (next, best, by_age)))
-            continue;
-        best = next;
-        *worker = found;
-    }
-    return best;
 }
 
 /*  ---- granting ---- */
@@ -199,10 +227,11 @@ is_alone (const dn_manager_t *self, const dn_peer_t *client)
 static uint32_t
 taken_of (const dn_manager_t *self, const dn_waiter_t *waiter, const dn_peer_t *worker)
 {
-    dn_candidate_t          at = dn_manager_candidate (worker);
+    dn_candidate_t          at = dn_manager_candidate (worker, waiter->depth);
     const dn_client_part_t *part = &client_of (self, waiter)->u.client;
-    uint32_t                room = dn_manager_room (self, worker, waiter->service);
-    uint32_t                slots = dn_place_full (&at) ? 0 : at.slots - at.placed;
+    dn_need_t               need = {waiter->service, waiter->depth};
+    uint32_t                room = dn_manager_room (self, worker, need);
+    uint32_t                slots = dn_place_room (&at, 0);
     double                  bytes =
         2.0 * (double) self->config.client_bytes - bytes_of (part) - slots * part->task_bytes;
     double   standby = bytes > 0 ? bytes / (part->task_bytes + 1) : 0;
@@ -231,7 +260,7 @@ reserve (dn_manager_t *self, dn_waiter_t *waiter, dn_peer_t *worker, dn_handle_t
     for (uint32_t i = *made_count; i-- > 0;) {
         dn_reserve_t *grant = dn_waiters_grant (self->waiters, made[i]);
         if (grant->waiter != waiter->self || grant->worker != worker->self ||
-            grant->count + count > UINT16_MAX)
+            grant->depth != waiter->depth || grant->count + count > UINT16_MAX)
             continue;
         dn_waiters_adjust (self->waiters, grant, (int) count);
         return grant;
@@ -281,12 +310,12 @@ dn_manager_tick_grants (dn_manager_t *self, dn_effects_t *fx)
     if (self->now_ms >= self->expire_ms)
         dn_manager_expire_grants (self);
     while (dn_waiters_count (self->waiters) && !self->draining) {
-        dn_peer_t   *worker = NULL;
-        dn_waiter_t *waiter = choose_waiter (self, &worker);
+        next_t       next = choose_waiter (self);
+        dn_waiter_t *waiter = next.waiter;
         if (!waiter)
             break;
         bool          room = dn_effects_room (fx, made_count + DN_SWEEP_ROWS);
-        dn_reserve_t *grant = room ? reserve (self, waiter, worker, made, &made_count) : NULL;
+        dn_reserve_t *grant = room ? reserve (self, waiter, next.worker, made, &made_count) : NULL;
         if (!grant) {
             again = !room || made_count == ROUND_MAX; /* else a lease must end first */
             break;
@@ -312,19 +341,22 @@ dn_manager_queue (dn_manager_t *self, dn_waiter_t *waiter, uint64_t ticket)
     self->granting = true;
 }
 
-void
-dn_manager_wait (dn_manager_t *self, dn_peer_t *client, uint32_t service, unsigned priority,
+dn_waiter_t *
+dn_manager_wait (dn_manager_t *self, dn_peer_t *client, dn_need_t need, unsigned priority,
                  uint32_t held, uint64_t ticket)
 {
-    if (service == DN_SERVICE_NONE || priority >= DN_PRIORITIES || client->gone)
-        return;
-    dn_waiter_t *waiter = dn_waiters_take (self->waiters, client, service, priority);
+    if (need.service == DN_SERVICE_NONE || priority >= DN_PRIORITIES || client->gone)
+        return NULL;
+    dn_waiter_t *waiter = dn_waiters_take (self->waiters, client, need.service, priority);
     if (!waiter)
-        return; /* its timer has to do */
+        return NULL; /* its timer has to do */
+    if (!waiter->queued || need.depth > waiter->depth)
+        dn_waiters_deepen (self->waiters, waiter, need.depth);
     if (!waiter->queued || held > waiter->held)
         waiter->held = held;
     waiter->mark = client->mark; /* an OPEN that was composed before this refusal does not count */
     dn_manager_queue (self, waiter, ticket);
+    return waiter;
 }
 
 /*  ---- answers to a grant ---- */

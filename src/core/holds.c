@@ -28,6 +28,7 @@ struct dn_holds {
     dn_hold_line_t outbox;  /* in the order in which they ended, or are asked for again */
     dn_hold_line_t kept;
     uint32_t       count[DN_HOLD_STATES];
+    uint32_t       at_depth[DN_HOLD_STATES][DENIM_NESTING_MAX + 1]; /* the same, by depth */
     uint64_t       answer_bytes;
     dn_session_t   next_session; /* where the next HELD begins */
     uint64_t       next_seq;
@@ -132,6 +133,15 @@ dn_holds_count (const dn_holds_t *self, dn_hold_state_t state)
 }
 
 uint32_t
+dn_holds_upto (const dn_holds_t *self, dn_hold_state_t state, unsigned depth)
+{
+    uint32_t count = 0;
+    for (unsigned i = 0; i <= depth && i <= DENIM_NESTING_MAX; i++)
+        count += self->at_depth[state][i];
+    return count;
+}
+
+uint32_t
 dn_holds_all (const dn_holds_t *self)
 {
     return dn_pool_used (self->pool);
@@ -194,16 +204,19 @@ dn_holds_next (const dn_holds_t *self, uint32_t *row)
 /*  ---- changing ---- */
 
 dn_hold_t *
-dn_holds_add (dn_holds_t *self, const dn_session_t *session, uint64_t seq, uint16_t attempt)
+dn_holds_add (dn_holds_t *self, const dn_session_t *session, uint64_t seq, uint16_t attempt,
+              uint8_t depth)
 {
+    dn_check (depth <= DENIM_NESTING_MAX);
     dn_handle_t handle = dn_pool_take (self->pool);
     if (!handle)
         return NULL;
     uint32_t   row = dn_pool_row (self->pool, handle);
     dn_hold_t *hold = &self->row[row];
-    *hold = (dn_hold_t){.session = *session, .seq = seq, .attempt = attempt};
+    *hold = (dn_hold_t){.session = *session, .seq = seq, .attempt = attempt, .depth = depth};
     dn_index_put (self->index, hash_key (self, session, seq, attempt), row);
     self->count[DN_HOLD_NEW]++;
+    self->at_depth[DN_HOLD_NEW][depth]++;
     return hold;
 }
 
@@ -214,6 +227,7 @@ leave_line (dn_holds_t *self, dn_hold_t *hold)
         TAILQ_REMOVE (hold->line, hold, of_line);
     hold->line = NULL;
     self->count[hold->state]--;
+    self->at_depth[hold->state][hold->depth]--;
 }
 
 void
@@ -228,6 +242,7 @@ dn_holds_move (dn_holds_t *self, dn_hold_t *hold, dn_hold_state_t state, dn_hold
     hold->line = lines[state];
     dn_check (hold->line);
     self->count[state]++;
+    self->at_depth[state][hold->depth]++;
     if (front)
         TAILQ_INSERT_HEAD (hold->line, hold, of_line);
     else
@@ -418,8 +433,10 @@ dn_holds_check (const dn_holds_t *self)
         count[hold->state]++;
         answer_bytes += hold->answer_bytes;
     }
-    for (int state = 0; state < DN_HOLD_STATES; state++)
+    for (int state = 0; state < DN_HOLD_STATES; state++) {
         dn_check (count[state] == self->count[state]);
+        dn_check (dn_holds_upto (self, (dn_hold_state_t) state, DENIM_NESTING_MAX) == count[state]);
+    }
     dn_check (count[DN_HOLD_NEW] == 0);
     dn_check (check_line (&self->standby, DN_HOLD_STANDBY) == count[DN_HOLD_STANDBY]);
     dn_check (check_line (&self->outbox, DN_HOLD_OUTBOX) == count[DN_HOLD_OUTBOX]);

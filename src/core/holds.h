@@ -63,7 +63,7 @@ typedef struct dn_hold {
     int64_t       deadline_ms;   /* DN_NEVER if the caller set none */
     int64_t       soft_limit_ms; /* lengths of the run; 0: none */
     int64_t       hard_limit_ms;
-    uint8_t       depth;       /* of nested calls */
+    uint8_t       depth;       /* of nested calls; set by dn_holds_add only */
     uint8_t       cancel;      /* 0 no, 1 wanted, 2 wanted with a kill */
     bool          finish;      /* it is started also when its client is gone */
     bool          forgotten;   /* nobody wants it: its answer is dropped */
@@ -102,9 +102,10 @@ dn_hold_t *dn_holds_get (const dn_holds_t *self, dn_handle_t handle);
 
 dn_handle_t dn_holds_handle (const dn_holds_t *self, const dn_hold_t *hold);
 
-/*  A new record with this key, which is not in yet; NULL when all rows are used. */
+/*  A new record with this key, which is not in yet; NULL when all rows are used. `depth`: levels of
+ *  nested calls, up to DENIM_NESTING_MAX. */
 dn_hold_t *dn_holds_add (dn_holds_t *self, const dn_session_t *session, uint64_t seq,
-                         uint16_t attempt);
+                         uint16_t attempt, uint8_t depth);
 
 /*  Move a task into the state, at the end of that line, or at its front. The line of CHANNEL is the
  *  caller's: `channel`, NULL otherwise. */
@@ -147,6 +148,9 @@ uint32_t dn_holds_count (const dn_holds_t *self, dn_hold_state_t state);
 uint32_t dn_holds_all (const dn_holds_t *self);
 uint32_t dn_holds_ended (const dn_holds_t *self);
 uint64_t dn_holds_answer_bytes (const dn_holds_t *self);
+
+/*  Tasks in that state that are nested no deeper than `depth`. */
+uint32_t dn_holds_upto (const dn_holds_t *self, dn_hold_state_t state, unsigned depth);
 
 /*  The next task of any state at or after *row (which moves behind it), NULL at the end. */
 dn_hold_t *dn_holds_next (const dn_holds_t *self, uint32_t *row);

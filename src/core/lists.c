@@ -94,8 +94,9 @@ static void
 note_want (dn_manager_t *self, dn_peer_t *client, uint32_t service, const dn_row_want_t *want,
            uint64_t mark)
 {
+    dn_need_t need = {service, want->depth < DENIM_NESTING_MAX ? want->depth : DENIM_NESTING_MAX};
     if (want->waits && want->held)
-        dn_manager_wait (self, client, service, want->priority, want->held, 0);
+        dn_manager_wait (self, client, need, want->priority, want->held, 0);
     dn_waiter_t *waiter = dn_waiters_find (self->waiters, client, service, want->priority);
     if (!waiter)
         return;
@@ -204,9 +205,9 @@ adopt (dn_manager_t *self, dn_peer_t *worker, const dn_row_held_t *held, dn_effe
 {
     dn_row_key_t key = {held->session, held->seq, held->attempt};
     if (held->state == HELD_FORGOTTEN)
-        return dn_manager_adopt (self, NULL, worker, &key);
+        return dn_manager_adopt (self, NULL, worker, &key, held->depth);
     dn_peer_t *client = owner_of (self, worker, &held->session, fx);
-    dn_task_t *task = client ? dn_manager_adopt (self, client, worker, &key) : NULL;
+    dn_task_t *task = client ? dn_manager_adopt (self, client, worker, &key, held->depth) : NULL;
     if (client && !task)
         note_overlooked (self);
     if (task && held->state == HELD_FINISHED)
@@ -308,6 +309,8 @@ dn_manager_on_held (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t 
     from->u.worker.restarts = held->restarts;
     from->u.worker.rss_bytes = held->rss_bytes;
     from->u.worker.slots = held->slots;
+    from->u.worker.lent = held->lent;
+    from->u.worker.blocked = held->blocked;
     from->u.worker.standby = held->standby;
     if (held->mark >= from->u.worker.news_mark) {
         from->u.worker.roster = from->u.worker.roster_sent;

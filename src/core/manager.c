@@ -34,10 +34,13 @@ dn_manager_new (const dn_manager_config_t *config, int64_t now_ms)
     self->waiters = dn_waiters_new (config->clients_max, config->services_max, self->peers);
     self->expire_ms = DN_NEVER;
     self->batch = calloc (config->workers_max, sizeof *self->batch);
+    self->held_up = calloc (config->workers_max, sizeof *self->held_up);
+    self->held_by = calloc (config->workers_max, sizeof *self->held_by);
     if (self->peers)
         self->tasks = dn_tasks_new (config->tasks_max, self->peers, config->seed);
     if (!self->peers || !self->services || !self->tasks || !self->rosters || !self->forgotten ||
-        !self->forgets || !self->strays || !self->left || !self->batch || !self->waiters)
+        !self->forgets || !self->strays || !self->left || !self->batch || !self->waiters ||
+        !self->held_up || !self->held_by)
         dn_manager_destroy (&self);
     return self;
 }
@@ -58,6 +61,8 @@ dn_manager_destroy (dn_manager_t **self_p)
     dn_crowd_destroy (&self->left);
     dn_crowd_destroy (&self->strays);
     free (self->batch);
+    free (self->held_up);
+    free (self->held_by);
     free (self);
     *self_p = NULL;
 }
@@ -432,6 +437,21 @@ dn_manager_worker_state (const dn_manager_t *self, const dn_peer_t *worker)
     return dn_manager_ready (self, worker) ? "ready" : "quiet";
 }
 
+static void
+check_levels (const dn_peer_t *worker)
+{
+    const dn_worker_part_t *part = &worker->u.worker;
+    uint32_t                at_depth[DN_LEVELS_MAX] = {0}, all = 0;
+    const dn_task_t        *task;
+    TAILQ_FOREACH (task, &worker->tasks, of_worker)
+    at_depth[task->depth] += task->state == DN_TASK_PLACED;
+    for (unsigned i = 0; i < DN_LEVELS_MAX; i++) {
+        dn_check (at_depth[i] <= part->at_depth[i]);
+        all += part->at_depth[i];
+    }
+    dn_check (all == part->placed + part->reserved);
+}
+
 void
 dn_manager_check (const dn_manager_t *self)
 {
@@ -455,6 +475,7 @@ dn_manager_check (const dn_manager_t *self)
                 of_services += place && task->service != DN_SERVICE_NONE;
             }
             dn_check (placed == peer->u.worker.placed);
+            check_levels (peer);
             dn_check (!peer->gone || count || self->sweeping);
             places += placed;
         } else

@@ -1,7 +1,8 @@
 /*  manager_private.h - what the files of the manager's machine share; nobody else includes it
  *
  *  manager.c dispatches and keeps time, members.c knows who comes and goes, admission.c answers
- *  SUBMIT, settle.c ends tasks, lists.c compares the lists of peers with the records.
+ *  SUBMIT, grants.c gives refused clients their turns, deadlock.c sees when there will be none,
+ *  settle.c ends tasks, lists.c compares the lists of peers with the records.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -47,6 +48,8 @@ struct dn_manager {
     dn_crowd_t           *strays;     /* workers on the roster that have no row any more */
     dn_settled_batch_t   *batch;      /* by number of the worker */
     uint32_t              batches;    /* that are not empty */
+    bool                 *held_up;    /* for deadlock.c, by number of the worker, */
+    uint32_t             *held_by;    /* likewise */
     int64_t               settled_ms; /* when they are sent */
     bool          overlooked; /* a worker had something that got no record, as a table was full; */
     uint32_t      unheard;    /* beats for which it may be so still */
@@ -119,47 +122,65 @@ void dn_manager_beat (dn_manager_t *self, dn_peer_t *peer, dn_news_t *news, dn_e
 /*  Workers that have joined are given tasks once the others know of them. */
 void dn_manager_name_workers (dn_manager_t *self);
 
-/*  Slots of all workers that are ready. */
+/*  Slots of all workers that are ready, without those that are lent. */
 uint32_t dn_manager_count_slots (const dn_manager_t *self);
 
 /*  ---- admission.c ---- */
 
 dn_manager_handler_fn dn_manager_on_submit;
 
-/*  The worker that takes one task more of this service, or NULL; *reason then says why. `client`:
+/*  What a task needs a place for: its service, and how deep it is nested. */
+typedef struct {
+    uint32_t service;
+    unsigned depth; /* up to DENIM_NESTING_MAX */
+} dn_need_t;
+
+/*  The worker that takes one task more that needs this, or NULL; *reason then says why. `client`:
  *  the task has no grant, and must not take what others wait for; NULL: for one that waits. */
-dn_peer_t *dn_manager_choose (const dn_manager_t *self, uint32_t service, const dn_peer_t *client,
+dn_peer_t *dn_manager_choose (const dn_manager_t *self, dn_need_t need, const dn_peer_t *client,
                               denim_reason_t *reason);
 
 /*  Tell a client that its task was not taken. `client` may be NULL or without a link. */
 void dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *task,
                         denim_reason_t reason, dn_effects_t *fx);
 
+/*  ---- deadlock.c ---- */
+
+/*  A nested call of this service has no place. Will none come free, because all who have one wait
+ *  in nested calls for which there is no place, either? Only where places are not lent. */
+bool dn_manager_deadlocked (dn_manager_t *self, uint32_t service);
+
+/*  The task that makes this call, if it has a record; else DN_NONE. */
+dn_handle_t dn_manager_parent_of (const dn_manager_t *self, const dn_submit_t *submit);
+
 /*  ---- grants.c ---- */
 
 dn_manager_handler_fn dn_manager_on_pass;
 
-/*  The worker as placement sees it: what is reserved there counts as placed. */
-dn_candidate_t dn_manager_candidate (const dn_peer_t *worker);
+/*  The worker as placement sees it for a task that is nested so deep: what is reserved there counts
+ *  as placed. */
+dn_candidate_t dn_manager_candidate (const dn_peer_t *worker, unsigned depth);
 
-/*  Places at this worker that are neither taken nor reserved, for a service. None stands by where
- *  its tasks are stuck: until one has ended there, others would only be sent to be handed back. */
-uint32_t dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, uint32_t service);
+/*  Places at this worker that are neither taken nor reserved, for tasks that need this. None stands
+ *  by where those of its service are stuck: until one has ended there, others would only be sent to
+ *  be handed back. */
+uint32_t dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, dn_need_t need);
 
 /*  Clients that are served before a SUBMIT of this one for which there is no place now: those that
  *  can answer, by the first ones of long rings. None if it waits in its ring itself, as its turn is
  *  settled then. */
 double dn_manager_before (const dn_manager_t *self, const dn_peer_t *client, uint32_t service,
-                          unsigned priority);
+                          unsigned priority, unsigned depth);
 
 /*  Could a place at this worker be granted to another client? Then this one must not barge. */
 bool dn_manager_contended (const dn_manager_t *self, const dn_peer_t *client,
                            const dn_peer_t *worker);
 
-/*  The client waits with `held` tasks; `ticket` 0: behind all others. */
-void dn_manager_wait (dn_manager_t *self, dn_peer_t *client, uint32_t service, unsigned priority,
-                      uint32_t held, uint64_t ticket);
-void dn_manager_queue (dn_manager_t *self, dn_waiter_t *waiter, uint64_t ticket);
+/*  The client waits with `held` tasks; `ticket` 0: behind all others. Its row, borrowed; NULL when
+ *  there is none for it. */
+dn_waiter_t *dn_manager_wait (dn_manager_t *self, dn_peer_t *client, dn_need_t need,
+                              unsigned priority, uint32_t held, uint64_t ticket);
+void         dn_manager_queue (dn_manager_t *self, dn_waiter_t *waiter, uint64_t ticket);
 
 /*  What a granted SUBMIT has: where its place is, and since when its client had waited. */
 typedef struct {
@@ -211,10 +232,10 @@ void dn_manager_tick_releases (dn_manager_t *self, dn_effects_t *fx);
  *  may still answer. A worker that is gone has lost it. */
 void dn_manager_ask_again (dn_manager_t *self, dn_task_t *task, dn_effects_t *fx);
 
-/*  A record of a task that a worker brings along, PLACED; `client` NULL: settled. NULL when the
- *  table is full. */
+/*  A record of a task that a worker brings along, PLACED; `client` NULL: settled. `depth` as the
+ *  peer says. NULL when the table is full. */
 dn_task_t *dn_manager_adopt (dn_manager_t *self, dn_peer_t *client, dn_peer_t *worker,
-                             const dn_row_key_t *key);
+                             const dn_row_key_t *key, unsigned depth);
 
 /*  Is this worker known to remember the client as forgotten, if it was? Before that it must not let
  *  go of anything that shows that the client had a task there. */

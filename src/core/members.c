@@ -15,13 +15,20 @@
 /*  ---- peers go ---- */
 
 uint32_t
+dn_manager_own_slots (const dn_peer_t *worker)
+{
+    const dn_worker_part_t *part = &worker->u.worker;
+    return part->slots > part->lent ? part->slots - part->lent : 0;
+}
+
+uint32_t
 dn_manager_count_slots (const dn_manager_t *self)
 {
     uint32_t   slots = 0;
     dn_peer_t *peer;
     for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));)
         if (peer->role == DN_ROLE_WORKER && dn_manager_ready (self, peer))
-            slots += peer->u.worker.slots;
+            slots += dn_manager_own_slots (peer);
     return slots;
 }
 
@@ -408,14 +415,11 @@ dn_manager_on_client_hello (dn_manager_t *self, const dn_manager_event_t *in, dn
     dn_fx_log (fx, DN_FX_DEBUG, "client_hello", client->name)->number = hello->link;
 }
 
-/*  What a worker offers now, instead of what it offered before. */
+/*  What a worker can run now, instead of what it could before. */
 static void
-take_offer (dn_manager_t *self, dn_peer_t *worker, uint32_t slots, uint32_t standby,
-            dn_list_t services, dn_effects_t *fx)
+take_services (dn_manager_t *self, const dn_peer_t *worker, dn_list_t services, dn_effects_t *fx)
 {
-    dn_worker_part_t *part = &worker->u.worker;
-    part->slots = slots;
-    part->standby = standby;
+    const dn_worker_part_t *part = &worker->u.worker;
     dn_services_withdraw (self->services, part->number);
     dn_row_service_t row;
     uint32_t         left_out = 0;
@@ -426,6 +430,17 @@ take_offer (dn_manager_t *self, dn_peer_t *worker, uint32_t slots, uint32_t stan
         full->text = "services of this worker are not served: raise limits/services_max";
         full->number = left_out;
     }
+}
+
+/*  The places that it offers now. */
+static void
+take_places (dn_manager_t *self, dn_peer_t *worker, const dn_offer_t *offer)
+{
+    dn_worker_part_t *part = &worker->u.worker;
+    part->slots = offer->slots;
+    part->lent = offer->lent;
+    part->blocked = offer->blocked;
+    part->standby = offer->standby;
     self->slots = dn_manager_count_slots (self);
     self->granting = dn_waiters_count (self->waiters) > 0;
 }
@@ -478,7 +493,12 @@ dn_manager_on_worker_hello (dn_manager_t *self, const dn_manager_event_t *in, dn
     end_older (self, &hello->instance, worker, fx);
     learn_past (self, hello);
     dn_manager_inventory (self, in, worker, fresh, fx);
-    take_offer (self, worker, hello->slots, hello->standby, hello->services, fx);
+    take_services (self, worker, hello->services, fx);
+    take_places (self, worker,
+                 &(dn_offer_t){.slots = hello->slots,
+                               .lent = hello->lent,
+                               .blocked = hello->blocked,
+                               .standby = hello->standby});
 
     self->roster += joins;
     dn_news_t news = {0};
@@ -497,5 +517,7 @@ dn_manager_on_offer (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t
     const dn_offer_t *offer = &in->msg->u.offer;
     from->u.worker.restarts = offer->restarts;
     from->u.worker.rss_bytes = offer->rss_bytes;
-    take_offer (self, from, offer->slots, offer->standby, offer->services, fx);
+    if (offer->services.count)
+        take_services (self, from, offer->services, fx);
+    take_places (self, from, offer);
 }

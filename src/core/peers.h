@@ -10,6 +10,7 @@
 #define DN_PEERS_H
 
 #include "core/effects.h"
+#include "denim.h"
 
 #include <sys/queue.h>
 
@@ -41,15 +42,18 @@ typedef struct {
 typedef struct {
     uint32_t     number; /* 0 to workers_max - 1, for sets of workers */
     uint32_t     pid;
-    uint32_t     slots;        /* tasks at a time, as announced last */
-    uint32_t     standby;      /* tasks beyond those, at most, likewise */
-    uint32_t     placed;       /* tasks that hold a place there */
-    uint32_t     reserved;     /* places that are granted and not taken up yet */
-    uint32_t     roster;       /* version of the one that it is known to have */
-    uint32_t     roster_sent;  /* of the one that it was sent last, */
-    uint32_t     joined;       /* of the first one that names it */
-    uint32_t     joined_beat;  /* of the manager, when it joined */
-    bool         named;        /* the others know of it: it may be given tasks */
+    uint32_t     slots;    /* tasks at a time, as announced last, */
+    uint32_t     lent;     /* and those of them that are for nested calls only */
+    uint32_t     blocked;  /* tasks there that wait in nested calls and keep their places */
+    uint32_t     standby;  /* tasks beyond those, at most, likewise */
+    uint32_t     placed;   /* tasks that hold a place there */
+    uint32_t     reserved; /* places that are granted and not taken up yet */
+    uint32_t     at_depth[DENIM_NESTING_MAX + 1]; /* of both, by how deep the tasks are nested */
+    uint32_t     roster;                          /* version of the one that it is known to have */
+    uint32_t     roster_sent;                     /* of the one that it was sent last, */
+    uint32_t     joined;                          /* of the first one that names it */
+    uint32_t     joined_beat;                     /* of the manager, when it joined */
+    bool         named;                           /* the others know of it: it may be given tasks */
     uint32_t     forgets;      /* clients that were forgotten: it knows those up to this number */
     uint32_t     forgets_sent; /* and has been sent those up to this one, */
     uint64_t     news_mark;    /* which it has, with the roster, when it answers this BEAT */

@@ -13,10 +13,24 @@ dn_place_standby (const dn_candidate_t *worker, double mean_us)
     return tasks < worker->standby_max ? (uint32_t) tasks : worker->standby_max;
 }
 
+static uint32_t
+beyond (uint32_t limit, uint32_t count)
+{
+    return limit > count ? limit - count : 0;
+}
+
+uint32_t
+dn_place_room (const dn_candidate_t *worker, uint32_t standby)
+{
+    uint32_t all = beyond (worker->slots + standby, worker->placed);
+    uint32_t level = beyond (worker->level + standby, worker->upto);
+    return all < level ? all : level;
+}
+
 bool
 dn_place_full (const dn_candidate_t *worker)
 {
-    return worker->placed >= worker->slots;
+    return dn_place_room (worker, 0) == 0;
 }
 
 bool

@@ -1,8 +1,12 @@
 /*  place.h - the policy of placement: which worker takes a task
  *
- *  One pure function over what is known of the candidates. A task goes to a free slot, to the
- *  worker that has most of them free in proportion; only when no slot is free anywhere, and tasks
- *  of its service are short, it stands by behind the slots of the worker that has least to do.
+ *  Pure functions over what is known of the candidates. A task goes to a free slot, to the worker
+ *  that has most of them free in proportion; only when no slot is free anywhere, and tasks of its
+ *  service are short, it stands by behind the slots of the worker that has least to do.
+ *
+ *  A task that waits in a nested call lends its slot to tasks that are nested deeper: for those of
+ *  no more than `depth` levels there are (depth + 1) times the slots of the worker's own, so that
+ *  each level finds some, however many tasks of the levels above wait for it.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -17,15 +21,20 @@
 #define DN_STANDBY_WORK_US 10000
 
 typedef struct {
-    uint32_t slots;       /* tasks at a time */
+    uint32_t slots;       /* tasks at a time, lent slots among them */
     uint32_t standby_max; /* that it takes beyond those */
     uint32_t placed;      /* tasks that hold a place there now */
+    uint32_t level;       /* slots for tasks nested no deeper than this one, */
+    uint32_t upto;        /* and those of `placed` that are */
 } dn_candidate_t;
 
 /*  Tasks that may stand by at a worker, for a service whose tasks run `mean_us` (0: not known). */
 uint32_t dn_place_standby (const dn_candidate_t *worker, double mean_us);
 
-/*  Are all its slots taken, so that one task more stands by? */
+/*  Places for the task, if so many may stand by. */
+uint32_t dn_place_room (const dn_candidate_t *worker, uint32_t standby);
+
+/*  Are all its slots for the task taken, so that one more stands by? */
 bool dn_place_full (const dn_candidate_t *worker);
 
 /*  Is `a` the better place than `b` for the next task? Both have room. */

@@ -322,7 +322,7 @@ static bool
 is_granted (unsigned reason)
 {
     return reason == DENIM_REASON_BUSY || reason == DENIM_REASON_STANDBY ||
-           reason == DENIM_REASON_NO_WORKER;
+           reason == DENIM_REASON_NO_WORKER || reason == DENIM_REASON_DEADLOCK;
 }
 
 void

@@ -57,10 +57,11 @@ dn_manager_move (dn_manager_t *self, dn_task_t *task, dn_task_state_t state, dn_
 }
 
 dn_task_t *
-dn_manager_adopt (dn_manager_t *self, dn_peer_t *client, dn_peer_t *worker, const dn_row_key_t *key)
+dn_manager_adopt (dn_manager_t *self, dn_peer_t *client, dn_peer_t *worker, const dn_row_key_t *key,
+                  unsigned depth)
 {
-    dn_task_t *task = dn_tasks_place (self->tasks, client, worker, &key->session, key->seq,
-                                      key->attempt, self->now_ms);
+    unsigned   level = depth < DENIM_NESTING_MAX ? depth : DENIM_NESTING_MAX;
+    dn_task_t *task = dn_tasks_place (self->tasks, client, worker, key, level, self->now_ms);
     if (!task)
         return NULL;
     count_place (self, task, 1);
@@ -296,7 +297,7 @@ record_result (dn_manager_t *self, dn_peer_t *worker, const dn_row_key_t *key, d
         dn_manager_forget (self, worker, &key->session, fx);
     if (!client || client->role != DN_ROLE_CLIENT || client->gone)
         return NULL;
-    return dn_manager_adopt (self, client, worker, key);
+    return dn_manager_adopt (self, client, worker, key, 0);
 }
 
 static void

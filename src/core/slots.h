@@ -1,8 +1,10 @@
 /*  slots.h - the records of a worker's slots, and the table of what may happen to one
  *
  *  Owns: the state of each slot and of the zygote, which is the last row and goes through the same
- *  states; the table of states and events, with every cell filled. Must never know: tasks beyond
- *  the line of them that a slot has, what an act causes, time.
+ *  states; the table of states and events, with every cell filled. There are more rows than slots
+ *  when places are lent: a task that waits in a nested call keeps its process, and another row
+ *  works in its place. Must never know: tasks beyond the line of them that a slot has, what an act
+ *  causes, time.
  *
  *  A state is changed by dn_slot_step only. It returns what is to be done; slots.c has the table,
  *  and a test walks each cell of it.
@@ -14,8 +16,9 @@
 
 #include "core/holds.h"
 
-#define DN_SLOTS_MAX   1024       /* processes of one worker */
-#define DN_SLOT_ZYGOTE UINT32_MAX /* in effects and events: the zygote instead of a slot */
+#define DN_SLOTS_MAX     1024       /* tasks that one worker runs at a time */
+#define DN_SLOT_ROWS_MAX 2048       /* its processes, with those that work in lent places */
+#define DN_SLOT_ZYGOTE   UINT32_MAX /* in effects and events: the zygote instead of a slot */
 
 /*  X (NAME, what it means). */
 #define DN_SLOT_STATE_MAP(X)                                                                       \
@@ -23,6 +26,7 @@
     X (STARTING, "a process that has not said READY")                                              \
     X (IDLE, "nothing in its channel")                                                             \
     X (BUSY, "tasks in its channel")                                                               \
+    X (LENT, "the task that runs waits in a nested call; another row works in its place")          \
     X (STOPPING, "was asked to end, with nothing in its channel")                                  \
     X (KILLED, "has been sent a SIGKILL")                                                          \
     X (BACKOFF, "no process; one is started at due_ms")
@@ -47,7 +51,9 @@ typedef enum {
     X (EXIT, "its process has ended")                                                              \
     X (FAIL, "its process could not be made")                                                      \
     X (DUE, "due_ms has come: the end of backoff, of a start or of a stop that takes too long")    \
-    X (PARK, "there is nobody to start it, or it is not wanted any more")
+    X (PARK, "there is nobody to start it, or it is not wanted any more")                          \
+    X (LEND, "the task that runs waits in a nested call, and has for a while")                     \
+    X (BACK, "that call has ended")
 
 typedef enum {
 #define X(name, text) DN_SLOT_ON_##name,
@@ -65,6 +71,7 @@ typedef enum {
     X (JOIN, "it can work: give it tasks")                                                         \
     X (REST, "it has nothing to do: give it tasks, or let it end if its time has come")            \
     X (TELL, "interrupt the task that runs")                                                       \
+    X (SPARE, "see to a process that works in its place")                                          \
     X (ASK, "ask it to end")                                                                       \
     X (SLAY, "kill it")                                                                            \
     X (BURY, "settle its tasks, see to a successor")
@@ -81,11 +88,13 @@ typedef struct {
     int64_t         due_ms; /* of the state; DN_NEVER: none */
 
     /* of the process that it has now */
-    uint32_t       sent;        /* number of the task that was sent last; 0: none */
-    uint32_t       count;       /* tasks in its channel */
-    dn_hold_line_t channel;     /* in the order of their numbers */
-    uint64_t       work_us;     /* measured work in the channel */
-    int64_t        head_ms;     /* when the first task of the channel came to be the first */
+    uint32_t       sent;    /* number of the task that was sent last; 0: none */
+    uint32_t       count;   /* tasks in its channel */
+    dn_hold_line_t channel; /* in the order of their numbers */
+    uint64_t       work_us; /* measured work in the channel */
+    int64_t        head_ms; /* when the first task of the channel came to be the first */
+    int64_t        wait_ms; /* since when that one waits in a nested call; DN_NEVER: it does not */
+    bool           blocked; /* it does, and its place is not lent */
     bool           taking_back; /* the shell was asked to, and has not said what had started */
     uint32_t       taken_upto;  /* tasks up to this number either had started by then or left */
     uint32_t       tell_number; /* TELL: the task that is meant, */
@@ -102,17 +111,23 @@ typedef struct {
 
 typedef struct dn_slots dn_slots_t;
 
-/*  Owned; NULL when memory is short. `slots` of 1 to DN_SLOTS_MAX, all OFF, and a zygote. */
-dn_slots_t *dn_slots_new (uint32_t slots);
+/*  Owned; NULL when memory is short. `rows` of 1 to DN_SLOT_ROWS_MAX, all OFF, and a zygote. */
+dn_slots_t *dn_slots_new (uint32_t rows);
 void        dn_slots_destroy (dn_slots_t **self_p);
 
-/*  Slot 0 to slots - 1, or DN_SLOT_ZYGOTE. Borrowed; NULL when there is none of that number. */
+/*  Row 0 to rows - 1, or DN_SLOT_ZYGOTE. Borrowed; NULL when there is none of that number. */
 dn_slot_t *dn_slots_get (const dn_slots_t *self, uint32_t number);
 uint32_t   dn_slots_number (const dn_slots_t *self, const dn_slot_t *slot);
-uint32_t   dn_slots_count (const dn_slots_t *self);
+
+/*  Rows; and those of them up to the last that is not OFF, which is as far as walks need to go. */
+uint32_t dn_slots_count (const dn_slots_t *self);
+uint32_t dn_slots_used (const dn_slots_t *self);
 
 /*  Slots (without the zygote) in that state. */
 uint32_t dn_slots_in (const dn_slots_t *self, dn_slot_state_t state);
+
+/*  Slots that have a process, or will have one by themselves, and work: all but OFF and LENT. */
+uint32_t dn_slots_manned (const dn_slots_t *self);
 
 /*  Let the event happen: changes the state and returns what is to be done. */
 dn_slot_act_t dn_slot_step (dn_slots_t *self, dn_slot_t *slot, dn_slot_event_t event);

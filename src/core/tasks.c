@@ -120,9 +120,10 @@ leave_worker (const dn_tasks_t *self, dn_task_t *task)
 }
 
 dn_task_t *
-dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker, const dn_session_t *session,
-                uint64_t seq, uint16_t attempt, int64_t now_ms)
+dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker, const dn_row_key_t *key,
+                unsigned depth, int64_t now_ms)
 {
+    dn_check (depth <= DENIM_NESTING_MAX);
     dn_handle_t handle = dn_pool_take (self->pool);
     if (handle == DN_NONE)
         return NULL;
@@ -131,9 +132,10 @@ dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker, const dn
     memset (task, 0, sizeof *task);
     task->self = handle;
     task->state = DN_TASK_PLACED;
-    task->attempt = attempt;
-    task->session = *session;
-    task->seq = seq;
+    task->attempt = key->attempt;
+    task->session = key->session;
+    task->seq = key->seq;
+    task->depth = (uint8_t) depth;
     task->service = DN_SERVICE_NONE;
     task->mark = worker->mark;
     task->placed_ms = now_ms;
@@ -141,6 +143,7 @@ dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker, const dn
     dn_tasks_attach (self, task, client);
     join_worker (task, worker);
     worker->u.worker.placed++;
+    worker->u.worker.at_depth[depth]++;
     TAILQ_INSERT_TAIL (&self->fresh, task, of_fresh);
     dn_index_put (self->keys, row_key (self, row), row);
     return task;
@@ -184,6 +187,7 @@ count (const dn_tasks_t *self, const dn_task_t *task, int sign)
     dn_peer_t *worker = dn_peers_get (self->peers, task->worker);
     dn_check (worker != NULL);
     worker->u.worker.placed += (uint32_t) sign;
+    worker->u.worker.at_depth[task->depth] += (uint32_t) sign;
 }
 
 void

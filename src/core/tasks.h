@@ -32,6 +32,7 @@ typedef struct dn_task {
     dn_task_state_t state; /* changed by dn_tasks_move only */
     uint16_t        attempt;
     uint8_t         priority;
+    uint8_t         depth;   /* of nested calls; up to DENIM_NESTING_MAX */
     bool            finish;  /* it goes on when its client dies */
     bool            settled; /* no client wants it any more; the place is still in use */
     bool            fresh;   /* on the list of those that KNOWN has not been sent for */
@@ -68,11 +69,10 @@ dn_task_t *dn_tasks_find (const dn_tasks_t *self, const dn_session_t *session, u
                           uint16_t attempt);
 dn_task_t *dn_tasks_get (const dn_tasks_t *self, dn_handle_t task);
 
-/*  A new record, PLACED at `worker`, of `client` (NULL: settled). NULL when the table is
- *  full. */
+/*  A new record, PLACED at `worker`, of `client` (NULL: settled), nested `depth` levels. NULL when
+ *  the table is full. */
 dn_task_t *dn_tasks_place (dn_tasks_t *self, dn_peer_t *client, dn_peer_t *worker,
-                           const dn_session_t *session, uint64_t seq, uint16_t attempt,
-                           int64_t now_ms);
+                           const dn_row_key_t *key, unsigned depth, int64_t now_ms);
 
 /*  The one place where a state changes. `worker`: it is with that one from now on; NULL: with the
  *  same as before. FREE is the end of the record. */

@@ -16,8 +16,9 @@ TAILQ_HEAD (dn_ring, dn_waiter);
 #define AT_NONE UINT32_MAX
 
 typedef struct {
-    struct dn_ring ring[DN_PRIORITIES];
-    uint32_t       in_ring[DN_PRIORITIES];
+    struct dn_ring ring[DN_RANKS];
+    uint32_t       in_ring[DN_RANKS];
+    uint32_t       ranks; /* a bit for each ring that is not empty, the lowest for rank 0 */
     uint32_t       count; /* in all of them */
     uint32_t       at;    /* in the list of services with waiters; AT_NONE: not on it */
 } dn_queue_t;
@@ -60,7 +61,7 @@ dn_waiters_new (uint32_t clients_max, uint32_t services_max, dn_peers_t *peers)
     }
     for (uint32_t i = 0; i < services_max; i++) {
         self->queue[i].at = AT_NONE;
-        for (unsigned j = 0; j < DN_PRIORITIES; j++)
+        for (unsigned j = 0; j < DN_RANKS; j++)
             TAILQ_INIT (&self->queue[i].ring[j]);
     }
     return self;
@@ -132,12 +133,19 @@ dn_waiters_ticket (dn_waiters_t *self)
     return ++self->ticket;
 }
 
+static unsigned
+rank_of (const dn_waiter_t *waiter)
+{
+    return dn_rank (waiter->priority, waiter->depth);
+}
+
 static void
-note_queued (dn_waiters_t *self, uint32_t service, unsigned priority)
+note_queued (dn_waiters_t *self, uint32_t service, unsigned rank)
 {
     dn_queue_t *queue = &self->queue[service];
     self->count++;
-    queue->in_ring[priority]++;
+    queue->in_ring[rank]++;
+    queue->ranks |= UINT32_C (1) << rank;
     if (queue->count++)
         return;
     queue->at = self->waiting_count;
@@ -145,11 +153,12 @@ note_queued (dn_waiters_t *self, uint32_t service, unsigned priority)
 }
 
 static void
-note_left (dn_waiters_t *self, uint32_t service, unsigned priority)
+note_left (dn_waiters_t *self, uint32_t service, unsigned rank)
 {
     dn_queue_t *queue = &self->queue[service];
     self->count--;
-    queue->in_ring[priority]--;
+    if (--queue->in_ring[rank] == 0)
+        queue->ranks &= ~(UINT32_C (1) << rank);
     if (--queue->count)
         return;
     uint32_t last = self->waiting[--self->waiting_count];
@@ -164,8 +173,8 @@ leave_ring (dn_waiters_t *self, dn_waiter_t *waiter)
     if (!waiter->queued)
         return;
     waiter->queued = false;
-    TAILQ_REMOVE (&self->queue[waiter->service].ring[waiter->priority], waiter, of_ring);
-    note_left (self, waiter->service, waiter->priority);
+    TAILQ_REMOVE (&self->queue[waiter->service].ring[rank_of (waiter)], waiter, of_ring);
+    note_left (self, waiter->service, rank_of (waiter));
 }
 
 void
@@ -174,10 +183,10 @@ dn_waiters_queue (dn_waiters_t *self, dn_waiter_t *waiter, uint64_t ticket)
     if (waiter->queued && (!ticket || ticket >= waiter->ticket))
         return;
     leave_ring (self, waiter);
-    struct dn_ring *ring = &self->queue[waiter->service].ring[waiter->priority];
+    struct dn_ring *ring = &self->queue[waiter->service].ring[rank_of (waiter)];
     waiter->ticket = ticket ? ticket : dn_waiters_ticket (self);
     waiter->queued = true;
-    note_queued (self, waiter->service, waiter->priority);
+    note_queued (self, waiter->service, rank_of (waiter));
     dn_waiter_t *before;
     TAILQ_FOREACH (before, ring, of_ring) /* an old ticket stands near the head */
     {
@@ -188,6 +197,19 @@ dn_waiters_queue (dn_waiters_t *self, dn_waiter_t *waiter, uint64_t ticket)
         TAILQ_INSERT_TAIL (ring, waiter, of_ring);
     else
         TAILQ_INSERT_BEFORE (before, waiter, of_ring);
+}
+
+void
+dn_waiters_deepen (dn_waiters_t *self, dn_waiter_t *waiter, unsigned depth)
+{
+    bool queued = waiter->queued;
+    dn_check (depth <= DENIM_NESTING_MAX);
+    if (waiter->depth == depth)
+        return;
+    leave_ring (self, waiter);
+    waiter->depth = (uint8_t) depth;
+    if (queued)
+        dn_waiters_queue (self, waiter, waiter->ticket);
 }
 
 static void
@@ -223,16 +245,23 @@ dn_waiters_of (const dn_waiters_t *self, uint32_t service)
 }
 
 uint32_t
-dn_waiters_in (const dn_waiters_t *self, uint32_t service, unsigned priority)
+dn_waiters_in (const dn_waiters_t *self, uint32_t service, unsigned rank)
 {
-    dn_check (service < self->services_max && priority < DN_PRIORITIES);
-    return self->queue[service].in_ring[priority];
+    dn_check (service < self->services_max && rank < DN_RANKS);
+    return self->queue[service].in_ring[rank];
 }
 
 dn_waiter_t *
-dn_waiters_first (const dn_waiters_t *self, uint32_t service, unsigned priority)
+dn_waiters_first (const dn_waiters_t *self, uint32_t service, unsigned rank)
 {
-    return TAILQ_FIRST (&self->queue[service].ring[priority]);
+    return TAILQ_FIRST (&self->queue[service].ring[rank]);
+}
+
+unsigned
+dn_waiters_rank (const dn_waiters_t *self, uint32_t service, unsigned rank)
+{
+    uint32_t ranks = self->queue[service].ranks >> rank;
+    return ranks ? rank + (unsigned) __builtin_ctz (ranks) : DN_RANKS;
 }
 
 dn_waiter_t *
@@ -261,6 +290,7 @@ dn_waiters_reserve (dn_waiters_t *self, dn_waiter_t *waiter, dn_peer_t *worker, 
     grant->waiter = waiter->self;
     grant->worker = worker->self;
     grant->ticket = waiter->ticket;
+    grant->depth = waiter->depth;
     grant->expires_ms = DN_NEVER;
     dn_waiters_adjust (self, grant, (int) count);
     return grant;
@@ -285,6 +315,7 @@ dn_waiters_adjust (dn_waiters_t *self, dn_reserve_t *grant, int places)
     waiter->granted += (uint32_t) places;
     client->u.client.granted += (uint32_t) places;
     worker->u.worker.reserved += (uint32_t) places;
+    worker->u.worker.at_depth[grant->depth] += (uint32_t) places;
     if (grant->count)
         return true;
     dn_pool_give (self->grants, grant->self);
@@ -312,19 +343,20 @@ dn_waiters_grants (const dn_waiters_t *self)
 /*  ---- checking ---- */
 
 static uint32_t
-check_ring (const dn_waiters_t *self, uint32_t service, unsigned priority)
+check_ring (const dn_waiters_t *self, uint32_t service, unsigned rank)
 {
     uint64_t           ticket = 0;
     uint32_t           count = 0;
     const dn_waiter_t *waiter;
-    TAILQ_FOREACH (waiter, &self->queue[service].ring[priority], of_ring)
+    TAILQ_FOREACH (waiter, &self->queue[service].ring[rank], of_ring)
     {
-        dn_check (waiter->queued && waiter->service == service && waiter->priority == priority);
+        dn_check (waiter->queued && waiter->service == service && rank_of (waiter) == rank);
         dn_check (waiter->ticket > ticket && waiter->ticket <= self->ticket);
         ticket = waiter->ticket;
         count++;
     }
-    dn_check (count == self->queue[service].in_ring[priority]);
+    dn_check (count == self->queue[service].in_ring[rank]);
+    dn_check ((count > 0) == (self->queue[service].ranks >> rank & 1));
     return count;
 }
 
@@ -337,7 +369,7 @@ dn_waiters_check (const dn_waiters_t *self)
 
     for (uint32_t i = 0; i < self->services_max; i++) {
         uint32_t count = 0;
-        for (unsigned j = 0; j < DN_PRIORITIES; j++)
+        for (unsigned j = 0; j < DN_RANKS; j++)
             count += check_ring (self, i, j);
         dn_check (count == self->queue[i].count);
         dn_check ((count > 0) == (self->queue[i].at != AT_NONE));

@@ -20,20 +20,31 @@ static uint32_t
 busy_of (const dn_peer_t *worker)
 {
     uint32_t slots = worker->u.worker.slots;
-    return worker->u.worker.placed < slots ? worker->u.worker.placed : slots;
+    uint32_t lent = worker->u.worker.lent < slots ? worker->u.worker.lent : slots;
+    uint32_t used = worker->u.worker.placed < slots ? worker->u.worker.placed : slots;
+    return used > lent ? used - lent : 0;
+}
+
+/*  Those that wait in nested calls, and whose slots others use. */
+static uint32_t
+lent_of (const dn_peer_t *worker)
+{
+    uint32_t rest = worker->u.worker.placed - busy_of (worker);
+    return worker->u.worker.lent < rest ? worker->u.worker.lent : rest;
 }
 
 static json_t *
 worker_row (const dn_manager_t *manager, const dn_peer_t *worker)
 {
     const dn_worker_part_t *part = &worker->u.worker;
-    return json_pack ("{s:s, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I}", "name", worker->name,
-                      "host", part->host, "pid", (json_int_t) part->pid, "state",
+    return json_pack ("{s:s, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
+                      worker->name, "host", part->host, "pid", (json_int_t) part->pid, "state",
                       dn_manager_worker_state (manager, worker), "services",
                       services_of (dn_manager_services (manager), part->number), "slots",
-                      (json_int_t) part->slots, "busy", (json_int_t) busy_of (worker), "standby",
-                      (json_int_t) (worker->u.worker.placed - busy_of (worker)), "restarts",
-                      (json_int_t) part->restarts, "rss", (json_int_t) part->rss_bytes);
+                      (json_int_t) dn_manager_own_slots (worker), "busy",
+                      (json_int_t) busy_of (worker), "lent", (json_int_t) lent_of (worker),
+                      "standby", (json_int_t) (part->placed - busy_of (worker) - lent_of (worker)),
+                      "restarts", (json_int_t) part->restarts, "rss", (json_int_t) part->rss_bytes);
 }
 
 static json_t *
@@ -46,7 +57,7 @@ service_row (const dn_manager_t *manager, uint32_t i)
     while ((found = dn_services_next_worker (services, i, &number)) != DN_SERVICE_NONE) {
         const dn_peer_t *worker = dn_peers_worker (dn_manager_peers (manager), found);
         if (dn_manager_ready (manager, worker))
-            slots += worker->u.worker.slots;
+            slots += dn_manager_own_slots (worker);
     }
     return json_pack ("{s:s, s:I, s:I, s:I, s:I, s:f, s:f}", "name", service->name, "slots", slots,
                       "busy", (json_int_t) service->placed, "waiting",
@@ -85,7 +96,7 @@ add_peers (const dn_manager_t *manager, json_t *root)
         json_array_append_new (workers, worker_row (manager, peer));
         busy += busy_of (peer);
         if (dn_manager_ready (manager, peer))
-            slots += peer->u.worker.slots;
+            slots += dn_manager_own_slots (peer);
     }
     json_object_set_new (root, "waiting", json_integer (waiting));
     json_object_set_new (root, "slots", json_integer (slots));

@@ -84,6 +84,7 @@ typedef struct {
     char           name[DN_NAME_MAX];        /* "": see dn_worker_settings_name */
     uint32_t       slots;                    /* 0: see dn_worker_settings_slots */
     uint32_t       standby_max;              /* tasks that wait here, for each slot */
+    uint32_t       nesting;                  /* tasks nested less deep lend their places */
     char           service[DN_SERVICE_MAX];  /* "": each app is a service of its own */
     char           python[PATH_MAX];         /* "": see dn_worker_settings_python */
     dn_apps_t      apps;                     /* none only with allow_pickle */

@@ -278,10 +278,12 @@ static dn_fleet_t *
 make_fleet (dn_worker_t *self)
 {
     const dn_worker_settings_t *settings = self->settings;
+    uint32_t                    slots = dn_worker_settings_slots (settings);
     dn_fleet_config_t           config = {
                   .pid = (uint32_t) getpid (),
-                  .slots = self->slots,
-                  .standby = self->slots * settings->standby_max,
+                  .slots = slots,
+                  .standby = slots * settings->standby_max,
+                  .nesting = settings->nesting,
                   .preload = settings->preload,
                   .allow_pickle = settings->allow_pickle,
                   .soft_limit_ms = settings->soft_limit_ms,
@@ -298,18 +300,18 @@ make_fleet (dn_worker_t *self)
     self->instance = dn_instance_claim (settings->manager, &config.instance);
     dn_process_random (&config.session, sizeof config.session);
     dn_process_random (&config.seed, sizeof config.seed);
+    self->rows = dn_fleet_rows (&config);
     return dn_fleet_new (&config);
 }
 
 static int
 make_parts (dn_worker_t *self)
 {
-    self->slots = dn_worker_settings_slots (self->settings);
     dn_worker_settings_name (self->settings, getpid (), self->name);
-    self->process = calloc (self->slots + 1, sizeof *self->process);
-    self->flush = calloc (self->slots + 1, sizeof *self->flush);
-    self->kept = calloc (DN_HOLDS_MAX, sizeof *self->kept);
     self->fleet = make_fleet (self);
+    self->process = calloc (self->rows + 1, sizeof *self->process);
+    self->flush = calloc (self->rows + 1, sizeof *self->flush);
+    self->kept = calloc (DN_HOLDS_MAX, sizeof *self->kept);
     for (int i = 0; i < DN_LEVELS; i++)
         self->fx[i] = dn_effects_new ();
     self->context = dn_link_context (IO_THREADS);
@@ -317,7 +319,7 @@ make_parts (dn_worker_t *self)
     if (!self->process || !self->flush || !self->kept || !self->fleet || !self->fx[DN_LEVELS - 1] ||
         !self->context || self->epoll < 0)
         return complain (EX_OSERR, "cannot start: out of memory or of descriptors");
-    for (uint32_t row = 0; row <= self->slots; row++)
+    for (uint32_t row = 0; row <= self->rows; row++)
         self->process[row] =
             (dn_slot_process_t){.pidfd = -1, .ended_ms = DN_NEVER, .output = {.fd = -1}};
     return 0;
@@ -350,7 +352,7 @@ end (dn_worker_t *self)
 {
     if (self->dealer)
         dn_worker_close_link (self, LINGER_MS);
-    for (uint32_t row = 0; self->process && row <= self->slots; row++)
+    for (uint32_t row = 0; self->process && row <= self->rows; row++)
         dn_slot_process_close (&self->process[row]);
     dn_frames_clear (&self->in);
     for (uint32_t row = 0; self->kept && row < DN_HOLDS_MAX; row++)

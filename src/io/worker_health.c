@@ -54,14 +54,14 @@ describe (const dn_worker_t *self)
 
     dn_fleet_health (self->fleet, self->now_ms, &health);
     json_t *root =
-        json_pack ("{s:s, s:I, s:s, s:b, s:o, s:b, s:o, s:I, s:I, s:I, s:I, s:I}", "name",
+        json_pack ("{s:s, s:I, s:s, s:b, s:o, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
                    self->name, "pid", (json_int_t) getpid (), "manager", self->settings->manager,
                    "connected", health.connected, "unreachable_ms",
                    health.alone_ms < 0 ? json_null () : json_integer ((json_int_t) health.alone_ms),
                    "draining", health.draining, "services", list_services (self), "slots",
-                   (json_int_t) health.slots, "busy", (json_int_t) health.busy, "standby",
-                   (json_int_t) health.standby, "answers", (json_int_t) health.answers,
-                   "answer_bytes", (json_int_t) health.answer_bytes);
+                   (json_int_t) health.slots, "busy", (json_int_t) health.busy, "lent",
+                   (json_int_t) health.lent, "standby", (json_int_t) health.standby, "answers",
+                   (json_int_t) health.answers, "answer_bytes", (json_int_t) health.answer_bytes);
     char *text = root ? json_dumps (root, JSON_COMPACT) : NULL;
     json_decref (root);
     return text;

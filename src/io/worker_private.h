@@ -50,7 +50,7 @@ typedef struct {
     /* the processes: the slots, then the zygote */
     dn_interpreter_t   interpreter;
     dn_launcher_t     *launcher;
-    uint32_t           slots;
+    uint32_t           rows; /* of slots: dn_fleet_rows */
     dn_slot_process_t *process;
     uint32_t          *flush; /* rows whose channels have something to send */
     uint32_t           flush_count;
@@ -79,13 +79,13 @@ void dn_worker_unwatch (dn_worker_t *self, int fd);
 static inline uint32_t
 dn_worker_row (const dn_worker_t *self, uint32_t slot)
 {
-    return slot == DN_SLOT_ZYGOTE ? self->slots : slot;
+    return slot == DN_SLOT_ZYGOTE ? self->rows : slot;
 }
 
 static inline uint32_t
 dn_worker_slot (const dn_worker_t *self, uint32_t row)
 {
-    return row == self->slots ? DN_SLOT_ZYGOTE : row;
+    return row == self->rows ? DN_SLOT_ZYGOTE : row;
 }
 
 /*  ---- worker_effects.c ---- */

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "denim.h"
 #include "io/process.h"
 #include "io/settings_load.h"
 
@@ -33,6 +34,9 @@ static const dn_setting_t rows[] = {
         "Tasks to run at a time; 0: one for each usable CPU.", "slots", "N", NULL},
     {"worker/standby_max", DN_SETTING_COUNT, FIELD (standby_max), 0, 1024, "256", "per slot",
         "Short tasks that may wait here for the next free slot.", NULL, NULL, NULL},
+    {"worker/nesting", DN_SETTING_COUNT, FIELD (nesting), 0, DENIM_NESTING_MAX, "8", "levels",
+        "Tasks that wait in calls of theirs lend their slots, down to this depth; 0: they do not.",
+        NULL, NULL, NULL},
     {"worker/service", DN_SETTING_NAME, FIELD (service), 0, 0, "", "",
         "Announce all apps under this name; empty: their own.", "service", "NAME", NULL},
     {"worker/python", DN_SETTING_TEXT, FIELD (python), 0, 0, "", "",

@@ -39,7 +39,7 @@ make_label (const dn_worker_t *self, uint32_t row, label_t *room)
 {
     const dn_hold_t *hold = dn_fleet_task_in (self->fleet, dn_worker_slot (self, row));
 
-    snprintf (room->who, sizeof room->who, row == self->slots ? "zygote" : "%u", row);
+    snprintf (room->who, sizeof room->who, row == self->rows ? "zygote" : "%u", row);
     room->task[0] = 0;
     if (hold) {
         const uint8_t *id = hold->session.bytes;
@@ -71,7 +71,7 @@ on_forked (dn_worker_t *self, const dn_msg_t *msg)
 {
     const dn_forked_t *forked = &msg->u.forked;
 
-    if (forked->slot >= self->slots)
+    if (forked->slot >= self->rows)
         return;
     dn_slot_process_t *process = &self->process[forked->slot];
     if (!process->alive || !process->by_zygote || process->pid)
@@ -92,7 +92,7 @@ on_forked (dn_worker_t *self, const dn_msg_t *msg)
 static void
 note_status (dn_worker_t *self, pid_t pid, int status)
 {
-    for (uint32_t row = 0; row <= self->slots; row++) {
+    for (uint32_t row = 0; row <= self->rows; row++) {
         dn_slot_process_t *process = &self->process[row];
         if (process->alive && process->pid == pid) {
             process->status = status;
@@ -150,7 +150,7 @@ static void
 feed (dn_worker_t *self, uint32_t row)
 {
     dn_msg_t msg;
-    bool     zygote = row == self->slots;
+    bool     zygote = row == self->rows;
 
     if (dn_msg_decode (&msg, S2W, zmq_msg_data (&self->in.header),
                        zmq_msg_size (&self->in.header)) < 0) {
@@ -305,7 +305,7 @@ log_end (dn_worker_t *self, uint32_t row)
 static void
 give_up_forks (dn_worker_t *self)
 {
-    for (uint32_t row = 0; row < self->slots; row++) {
+    for (uint32_t row = 0; row < self->rows; row++) {
         dn_slot_process_t *process = &self->process[row];
         if (!process->alive || !process->by_zygote || process->pid)
             continue;
@@ -333,7 +333,7 @@ finish (dn_worker_t *self, uint32_t row)
                              .started = process->page ? dn_page_started (process->page) : 0,
                              .oom = was_oom (self, process)};
     dn_slot_process_close (process);
-    if (row == self->slots)
+    if (row == self->rows)
         give_up_forks (self);
     dn_effects_t *fx = dn_worker_begin (self);
     dn_fleet_exited (self->fleet, self->now_ms, dn_worker_slot (self, row), &exited, fx);
@@ -369,7 +369,7 @@ dn_worker_tell_ms (const dn_worker_t *self)
 {
     int64_t first_ms = DN_NEVER;
 
-    for (uint32_t row = 0; self->ending && row <= self->slots; row++) {
+    for (uint32_t row = 0; self->ending && row <= self->rows; row++) {
         int64_t ms = over_ms (self, &self->process[row]);
         if (ms < first_ms)
             first_ms = ms;
@@ -385,12 +385,12 @@ dn_worker_tell_ended (dn_worker_t *self)
         return;
     self->ending = 0;
     reap (self);
-    for (uint32_t i = 0; i <= self->slots; i++) {
-        uint32_t row = self->slots - i;
+    for (uint32_t i = 0; i <= self->rows; i++) {
+        uint32_t row = self->rows - i;
         if (over_ms (self, &self->process[row]) <= self->now_ms)
             finish (self, row);
     }
-    for (uint32_t row = 0; row <= self->slots; row++) {
+    for (uint32_t row = 0; row <= self->rows; row++) {
         const dn_slot_process_t *process = &self->process[row];
         self->ending += process->alive && (process->ended_ms != DN_NEVER || process->status_known);
     }
@@ -402,7 +402,7 @@ dn_worker_tell_failed (dn_worker_t *self)
     if (!self->failed)
         return;
     self->failed = 0;
-    for (uint32_t row = 0; row <= self->slots; row++) {
+    for (uint32_t row = 0; row <= self->rows; row++) {
         if (!self->process[row].failed)
             continue;
         self->process[row].failed = false;
@@ -431,8 +431,8 @@ dn_worker_look (dn_worker_t *self)
     self->look_ms = self->now_ms + (self->settings->rss_max ? LOOK_MEM_MS : LOOK_MS);
     reap (self);
     dn_worker_watch_health (self);
-    tell_rss (self, self->slots, getpid ());
-    for (uint32_t row = 0; row <= self->slots; row++) {
+    tell_rss (self, self->rows, getpid ());
+    for (uint32_t row = 0; row <= self->rows; row++) {
         dn_slot_process_t *process = &self->process[row];
         if (process->alive && process->deaf && self->now_ms >= process->deaf_ms + DEAF_MS)
             dn_slot_process_kill (process);

@@ -18,18 +18,22 @@
 /*  The table once more, as sentences: next state and act, or "-" where the state stays and nothing
  *  is done, or "!" where it cannot be. In the order of the lists in slots.h. */
 static const char *const expected[DN_SLOT_STATES][DN_SLOT_EVENTS] = {
-    [DN_SLOT_OFF] = {"STARTING BEGIN", "-", "!", "!", "!", "-", "-", "-", "-", "-", "-", "-"},
+    [DN_SLOT_OFF] = {"STARTING BEGIN", "-", "!", "!", "!", "-", "-", "-", "-", "-", "-", "-", "-",
+                     "-"},
     [DN_SLOT_STARTING] = {"-", "IDLE JOIN", "!", "!", "!", "-", "KILLED SLAY", "KILLED SLAY",
-                          "BACKOFF BURY", "BACKOFF BURY", "KILLED SLAY", "-"},
+                          "BACKOFF BURY", "BACKOFF BURY", "KILLED SLAY", "-", "-", "-"},
     [DN_SLOT_IDLE] = {"-", "-", "BUSY MOVED", "!", "!", "-", "STOPPING ASK", "KILLED SLAY",
-                      "BACKOFF BURY", "-", "-", "-"},
+                      "BACKOFF BURY", "-", "-", "-", "-", "-"},
     [DN_SLOT_BUSY] = {"-", "-", "BUSY MOVED", "BUSY MOVED", "IDLE REST", "BUSY TELL", "-",
-                      "KILLED SLAY", "BACKOFF BURY", "-", "-", "-"},
+                      "KILLED SLAY", "BACKOFF BURY", "-", "-", "-", "LENT SPARE", "-"},
+    [DN_SLOT_LENT] = {"-", "-", "!", "LENT MOVED", "IDLE REST", "LENT TELL", "-", "KILLED SLAY",
+                      "BACKOFF BURY", "-", "-", "-", "-", "BUSY MOVED"},
     [DN_SLOT_STOPPING] = {"-", "-", "!", "!", "!", "-", "-", "KILLED SLAY", "BACKOFF BURY", "-",
-                          "KILLED SLAY", "-"},
-    [DN_SLOT_KILLED] = {"-", "-", "!", "-", "-", "-", "-", "-", "BACKOFF BURY", "-", "-", "-"},
+                          "KILLED SLAY", "-", "-", "-"},
+    [DN_SLOT_KILLED] = {"-", "-", "!", "-", "-", "-", "-", "-", "BACKOFF BURY", "-", "-", "-", "-",
+                        "-"},
     [DN_SLOT_BACKOFF] = {"-", "-", "!", "!", "!", "-", "OFF MOVED", "-", "-", "-", "STARTING BEGIN",
-                         "OFF MOVED"},
+                         "OFF MOVED", "-", "-"},
 };
 
 static void
@@ -68,11 +72,13 @@ bring (dn_slots_t *slots, dn_slot_t *slot, dn_slot_state_t wanted)
 {
     static const struct {
         unsigned        count;
-        dn_slot_event_t event[3];
+        dn_slot_event_t event[4];
     } way[DN_SLOT_STATES] = {
         [DN_SLOT_STARTING] = {1, {DN_SLOT_ON_START}},
         [DN_SLOT_IDLE] = {2, {DN_SLOT_ON_START, DN_SLOT_ON_READY}},
         [DN_SLOT_BUSY] = {3, {DN_SLOT_ON_START, DN_SLOT_ON_READY, DN_SLOT_ON_HAND}},
+        [DN_SLOT_LENT] = {4,
+                          {DN_SLOT_ON_START, DN_SLOT_ON_READY, DN_SLOT_ON_HAND, DN_SLOT_ON_LEND}},
         [DN_SLOT_STOPPING] = {3, {DN_SLOT_ON_START, DN_SLOT_ON_READY, DN_SLOT_ON_STOP}},
         [DN_SLOT_KILLED] = {2, {DN_SLOT_ON_START, DN_SLOT_ON_KILL}},
         [DN_SLOT_BACKOFF] = {2, {DN_SLOT_ON_START, DN_SLOT_ON_EXIT}},
@@ -98,6 +104,8 @@ every_state_is_reached_and_every_step_counts (void **state)
             assert_int_equal (dn_slot_step (slots, slot, (dn_slot_event_t) e), act);
             assert_int_equal (slot->state, next);
             assert_int_equal (dn_slots_in (slots, next), next == DN_SLOT_OFF ? 2 : 1);
+            assert_int_equal (dn_slots_used (slots), next == DN_SLOT_OFF ? 0 : 2);
+            assert_int_equal (dn_slots_manned (slots), next != DN_SLOT_OFF && next != DN_SLOT_LENT);
             dn_slots_destroy (&slots);
         }
     }
@@ -145,7 +153,7 @@ static const dn_session_t two = {{2}};
 static dn_hold_t *
 add (dn_holds_t *holds, const dn_session_t *session, uint64_t seq, uint16_t attempt)
 {
-    dn_hold_t *hold = dn_holds_add (holds, session, seq, attempt);
+    dn_hold_t *hold = dn_holds_add (holds, session, seq, attempt, 0);
     assert_non_null (hold);
     dn_holds_move (holds, hold, DN_HOLD_STANDBY, NULL, false);
     return hold;
@@ -183,7 +191,7 @@ full_table_refuses_one_more (void **state)
 
     for (uint64_t seq = 0; seq < DN_HOLDS_MAX; seq++)
         add (holds, &one, seq, 1);
-    assert_null (dn_holds_add (holds, &two, 1, 1));
+    assert_null (dn_holds_add (holds, &two, 1, 1, 0));
     dn_holds_check (holds);
     dn_holds_remove (holds, dn_holds_find (holds, &one, 77, 1));
     add (holds, &two, 1, 1);

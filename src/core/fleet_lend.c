@@ -1,0 +1,156 @@
+/*  fleet_lend.c - a task that waits in a nested call lends its place
+ *
+ *  Its process stays, with all that the task has on its stack, and another one works in its place,
+ *  so that as many tasks run as there are slots. What the place is lent to is nested deeper than
+ *  the task itself: of those that are nested no deeper than `depth`, no more than
+ *  slots * (depth + 1) are here. So whatever waits here, the deepest calls among it find a place or
+ *  run, and all get on: nested calls cannot block each other, and there are no more processes than
+ *  slots * (levels + 1).
+ *
+ *  When the call has ended the task goes on at once, and for a moment more tasks run than there are
+ *  slots: nothing begins until that is over. Processes beyond the slots are kept for a while, as a
+ *  place that was lent once is soon lent again.
+ *
+ *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
+ */
+#include "core/fleet_private.h"
+
+bool
+dn_fleet_can_start (const dn_fleet_t *self)
+{
+    return self->stay == DN_STAY_WORKING &&
+           (self->by_exec || dn_slots_get (self->slots, DN_SLOT_ZYGOTE)->state == DN_SLOT_IDLE);
+}
+
+/*  ---- what slots say ---- */
+
+/*  Does it say so of the task that runs there? What came before that one has been answered, so it
+ *  is the first; a thread of an earlier task may speak too late. */
+static bool
+is_of_running (const dn_slot_t *slot, uint64_t seq)
+{
+    const dn_hold_t *head = TAILQ_FIRST (&slot->channel);
+    return head && head->seq == seq;
+}
+
+void
+dn_fleet_on_lend (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *msg,
+                  dn_effects_t *fx)
+{
+    (void) fx;
+    if (slot->state != DN_SLOT_BUSY || !is_of_running (slot, msg->u.lend.seq))
+        return;
+    slot->wait_ms = now_ms;
+    dn_fleet_alarm (self, now_ms + DN_LEND_MS);
+}
+
+void
+dn_fleet_on_back (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *msg,
+                  dn_effects_t *fx)
+{
+    if (!is_of_running (slot, msg->u.back.seq))
+        return;
+    dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_BACK, fx);
+    if (slot->blocked)
+        dn_fleet_offer_soon (self, now_ms);
+    slot->wait_ms = DN_NEVER;
+    slot->blocked = false;
+}
+
+/*  ---- lending ---- */
+
+void
+dn_fleet_watch_wait (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
+{
+    const dn_hold_t *head = TAILQ_FIRST (&slot->channel);
+
+    if (slot->wait_ms == DN_NEVER || slot->blocked)
+        return;
+    if (now_ms < slot->wait_ms + DN_LEND_MS)
+        dn_fleet_alarm (self, slot->wait_ms + DN_LEND_MS);
+    else if (head->depth < self->config.nesting)
+        dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_LEND, fx);
+    else {
+        slot->blocked = true;
+        dn_fleet_offer_soon (self, now_ms);
+    }
+}
+
+/*  What is in its channel behind the task that waits is not to wait with it. */
+void
+dn_fleet_do_spare (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
+{
+    if (slot->count > 1)
+        dn_fleet_take_back (slot, dn_slots_number (self->slots, slot), fx);
+    if (!dn_fleet_can_start (self))
+        return; /* when the zygote is back it is seen to */
+    self->starting = true;
+    dn_fleet_alarm (self, now_ms);
+}
+
+void
+dn_fleet_note_lent (dn_fleet_t *self, int64_t now_ms)
+{
+    self->lent_ms = now_ms;
+    dn_fleet_offer_soon (self, now_ms);
+}
+
+uint32_t
+dn_fleet_blocked (const dn_fleet_t *self)
+{
+    uint32_t blocked = 0;
+    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++)
+        blocked += dn_slots_get (self->slots, i)->blocked;
+    return blocked;
+}
+
+/*  ---- who may have a place ---- */
+
+/*  While no place is lent every idle slot is for anyone. */
+bool
+dn_fleet_may_begin (const dn_fleet_t *self, unsigned depth)
+{
+    uint32_t upto = 0;
+
+    if (!dn_slots_in (self->slots, DN_SLOT_LENT))
+        return true;
+    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++) {
+        const dn_hold_t *head = TAILQ_FIRST (&dn_slots_get (self->slots, i)->channel);
+        upto += head && head->depth <= depth;
+    }
+    return upto < self->config.slots * (depth + 1);
+}
+
+bool
+dn_fleet_may_take (const dn_fleet_t *self, unsigned depth)
+{
+    uint32_t upto = dn_holds_upto (self->holds, DN_HOLD_STANDBY, depth) +
+                    dn_holds_upto (self->holds, DN_HOLD_CHANNEL, depth);
+    return upto < self->config.slots * (depth + 1) + self->config.standby;
+}
+
+/*  ---- processes that are not needed any more ---- */
+
+/*  One at a time, the last row first. */
+void
+dn_fleet_end_spare (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
+{
+    uint32_t working = dn_slots_in (self->slots, DN_SLOT_STARTING) +
+                       dn_slots_in (self->slots, DN_SLOT_IDLE) +
+                       dn_slots_in (self->slots, DN_SLOT_BUSY);
+
+    if (working <= self->config.slots || self->stay != DN_STAY_WORKING)
+        return;
+    if (now_ms < self->lent_ms + DN_SPARE_MS) {
+        dn_fleet_alarm (self, self->lent_ms + DN_SPARE_MS);
+        return;
+    }
+    for (uint32_t i = dn_slots_used (self->slots); i-- > 0;) {
+        dn_slot_t *slot = dn_slots_get (self->slots, i);
+        if (slot->state != DN_SLOT_IDLE || !dn_effects_room (fx, DN_ROWS_SPARE))
+            continue;
+        dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_STOP, fx);
+        dn_fleet_alarm (self, now_ms + 1);
+        return;
+    }
+}
