@@ -87,7 +87,8 @@ print_workers (const json_t *workers)
     size_t        i;
     const json_t *worker;
 
-    dn_table_init (&table, "WORKER HOST >PID STATE >SLOTS >BUSY >STANDBY >RESTARTS >RSS SERVICES");
+    dn_table_init (&table,
+                   "WORKER HOST >PID STATE >SLOTS >BUSY >LENT >STANDBY >RESTARTS >RSS SERVICES");
     json_array_foreach (workers, i, worker)
     {
         dn_table_put (&table, "%s", text (worker, "name"));
@@ -96,6 +97,7 @@ print_workers (const json_t *workers)
         dn_table_put (&table, "%s", text (worker, "state"));
         dn_table_put (&table, "%lld", number (worker, "slots"));
         dn_table_put (&table, "%lld", number (worker, "busy"));
+        dn_table_put (&table, "%lld", number (worker, "lent"));
         dn_table_put (&table, "%lld", number (worker, "standby"));
         dn_table_put (&table, "%lld", number (worker, "restarts"));
         dn_table_put (&table, "%lld MB", number (worker, "rss") / 1000000);
@@ -193,8 +195,8 @@ print_host_workers (const json_t *workers)
     if (json_array_size (workers) == 0)
         return;
     puts ("workers on this host:\n");
-    dn_table_init (&table,
-                   "WORKER >PID STATE >SLOTS >BUSY >STANDBY >ANSWERS >BYTES MANAGER SERVICES");
+    dn_table_init (
+        &table, "WORKER >PID STATE >SLOTS >BUSY >LENT >STANDBY >ANSWERS >BYTES MANAGER SERVICES");
     json_array_foreach (workers, i, worker)
     {
         dn_table_put (&table, "%s", text (worker, "name"));

@@ -47,7 +47,7 @@ def row_of(pid, address=NOBODY):
     """Its line in the table: the cells."""
     lines = ask(address=address).splitlines()
     assert lines[:2] == ["workers on this host:", ""]
-    titles = "WORKER PID STATE SLOTS BUSY STANDBY ANSWERS BYTES MANAGER SERVICES"
+    titles = "WORKER PID STATE SLOTS BUSY LENT STANDBY ANSWERS BYTES MANAGER SERVICES"
     assert lines[2].split() == titles.split()
     cells = [re.split(r"\s{2,}", line.strip()) for line in lines[3:]]
     return next(row for row in cells if str(pid) in row[:2])
@@ -67,13 +67,13 @@ def test_a_worker_that_lost_its_manager_says_so_and_keeps_its_task(folder):
         assert told.pop("unreachable_ms") >= 0
         assert told == {
             "name": "w1", "pid": pid, "manager": address, "connected": False, "draining": False,
-            "services": ["sysapp"], "slots": 2, "busy": 1, "standby": 0, "answers": 0,
+            "services": ["sysapp"], "slots": 2, "busy": 1, "lent": 0, "standby": 0, "answers": 0,
             "answer_bytes": 0,
         }  # fmt: skip
         name, _, state, *numbers, manager, services = row_of(pid, address)
         assert (name, manager, services) == ("w1", address[:63], "sysapp")
         assert re.fullmatch(r"unreachable \d+ s", state)
-        assert numbers == ["2", "1", "0", "0", "0"]
+        assert numbers == ["2", "1", "0", "0", "0", "0"]
 
         write(end, "")
         kept = await_told(pid, lambda told: told["answers"], "the task's answer", address)

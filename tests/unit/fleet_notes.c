@@ -64,10 +64,16 @@ note_msg (world_t *self, note_t *note, const dn_msg_t *msg)
     if (msg->kind == DN_MSG_OFFER) {
         note->slots = msg->u.offer.slots;
         note->standby = msg->u.offer.standby;
+        note->lent = msg->u.offer.lent;
+        note->blocked = msg->u.offer.blocked;
+        note->services = msg->u.offer.services.count;
     }
     if (msg->kind == DN_MSG_WORKER_HELLO) {
         note->slots = msg->u.worker_hello.slots;
         note->standby = msg->u.worker_hello.standby;
+        note->lent = msg->u.worker_hello.lent;
+        note->blocked = msg->u.worker_hello.blocked;
+        note->services = msg->u.worker_hello.services.count;
         note->link = self->link = msg->u.worker_hello.link;
         note->rows = note_rows (self, note, msg->u.worker_hello.inventory);
         note->rosters = note_rosters (note, msg->u.worker_hello.rosters);
@@ -75,6 +81,9 @@ note_msg (world_t *self, note_t *note, const dn_msg_t *msg)
     }
     if (msg->kind == DN_MSG_HELD) {
         note->mark = msg->u.held.mark;
+        note->slots = msg->u.held.slots;
+        note->lent = msg->u.held.lent;
+        note->blocked = msg->u.held.blocked;
         note->rows = note_rows (self, note, msg->u.held.tasks);
     }
 }

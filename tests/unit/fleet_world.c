@@ -255,6 +255,17 @@ feed_slot (world_t *self, uint32_t slot, const dn_msg_t *msg, uint64_t bytes)
 }
 
 void
+world_waits (world_t *self, uint32_t slot, dn_kind_t kind, uint64_t seq)
+{
+    dn_msg_t msg = {.kind = kind};
+    if (kind == DN_MSG_LEND)
+        msg.u.lend.seq = seq;
+    else
+        msg.u.back.seq = seq;
+    feed_slot (self, slot, &msg, 0);
+}
+
+void
 world_ready_with (world_t *self, uint32_t slot, uint32_t threads)
 {
     uint8_t          bytes[64];

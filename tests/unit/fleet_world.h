@@ -35,6 +35,9 @@ typedef struct {
     bool         held;  /* REFUSE */
     uint32_t     slots; /* WORKER_HELLO, OFFER: places; REFUSE: free ones */
     uint32_t     standby;
+    uint32_t     lent;      /* WORKER_HELLO, OFFER, HELD */
+    uint32_t     blocked;   /* likewise */
+    uint32_t     services;  /* WORKER_HELLO, OFFER: how many it names */
     uint32_t     link;      /* WORKER_HELLO */
     uint32_t     rows;      /* WORKER_HELLO: inventory; HELD: tasks */
     uint64_t     mark;      /* HELD */
@@ -152,6 +155,9 @@ void world_answer (world_t *self, uint32_t slot, uint32_t run_us);
 void world_obey (world_t *self, uint32_t slot); /* its task says that it was cancelled */
 void world_answer_large (world_t *self, uint32_t slot, uint64_t payload_bytes);
 void world_result_of (world_t *self, uint32_t slot, uint64_t seq); /* of any task whatever */
+
+/*  LEND or BACK: task `seq` of the slot waits in a nested call, or does not any more. */
+void world_waits (world_t *self, uint32_t slot, dn_kind_t kind, uint64_t seq);
 
 /*  Its process ends: wait status. */
 void world_exit (world_t *self, uint32_t slot, int status);
