@@ -204,6 +204,7 @@ print_host_workers (const json_t *workers)
         dn_table_put (&table, "%s", host_state (worker, cell, sizeof cell));
         put_number (&table, worker, "slots");
         put_number (&table, worker, "busy");
+        put_number (&table, worker, "lent");
         put_number (&table, worker, "standby");
         put_number (&table, worker, "answers");
         put_number (&table, worker, "answer_bytes");

@@ -254,6 +254,8 @@ bench_held (bench_t *self, dn_link_t from, uint64_t mark, const dn_row_held_t *t
     msg.u.held.mark = mark;
     if (peer && peer->role == DN_ROLE_WORKER) {
         msg.u.held.slots = peer->u.worker.slots;
+        msg.u.held.lent = peer->u.worker.lent;
+        msg.u.held.blocked = peer->u.worker.blocked;
         msg.u.held.standby = peer->u.worker.standby;
     }
     memset (msg.u.held.upto_session.bytes, 0xff, 16);
