@@ -203,6 +203,23 @@ dn_fleet_text (dn_effects_t *fx, const char *format, ...)
     return (const char *) rows.bytes;
 }
 
+/*  Of each level no more tasks run or wait than it has slots. */
+static void
+check_levels (const dn_fleet_t *self)
+{
+    uint32_t upto = 0, at_depth[DENIM_NESTING_MAX + 1] = {0};
+
+    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++) {
+        const dn_slot_t *slot = dn_slots_get (self->slots, i);
+        if (slot->state == DN_SLOT_BUSY || slot->state == DN_SLOT_LENT)
+            at_depth[TAILQ_FIRST (&slot->channel)->depth]++;
+    }
+    for (uint32_t depth = 0; depth <= DENIM_NESTING_MAX; depth++) {
+        upto += at_depth[depth];
+        dn_check (upto <= self->config.slots * (depth + 1));
+    }
+}
+
 void
 dn_fleet_check (const dn_fleet_t *self)
 {
@@ -214,6 +231,7 @@ dn_fleet_check (const dn_fleet_t *self)
         in_channels += dn_slots_get (self->slots, i)->count;
     dn_check (dn_slots_in (self->slots, DN_SLOT_LENT) <=
               dn_slots_count (self->slots) - self->config.slots);
+    check_levels (self);
     dn_check (in_channels == dn_holds_count (self->holds, DN_HOLD_CHANNEL));
     dn_check (self->deadline_ms >= self->due_ms || self->deadline_ms == DN_NEVER ||
               self->stay == DN_STAY_LEFT);

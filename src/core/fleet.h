@@ -29,7 +29,7 @@
 #define DN_CHANNEL_WORK_US 1000 /* measured work there, likewise */
 #define DN_CHANNEL_NUMBER_MAX                                                                      \
     0x7fffff00                     /* tasks of one process: it is replaced; signals carry 31 bits */
-#define DN_LEND_MS          3      /* wait in a nested call after which the place is lent */
+#define DN_LEND_MS          1      /* wait in a nested call after which the place is lent */
 #define DN_SPARE_MS         10000  /* from the last change of lent places to the end of a spare */
 #define DN_TAKE_BACK_MS     3      /* run of a task after which those behind it are taken back */
 #define DN_PLACES_MAX       6000   /* slots and standby together: more standby is not announced */

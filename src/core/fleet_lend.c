@@ -76,12 +76,49 @@ dn_fleet_watch_wait (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effec
     }
 }
 
+/*  Tasks in slots that are nested no deeper, of those that wait only, or of all. */
+static uint32_t
+count_upto (const dn_fleet_t *self, unsigned depth, bool lent)
+{
+    uint32_t upto = 0;
+    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++) {
+        const dn_slot_t *slot = dn_slots_get (self->slots, i);
+        const dn_hold_t *head = TAILQ_FIRST (&slot->channel);
+        upto += head && head->depth <= depth && (!lent || slot->state == DN_SLOT_LENT);
+    }
+    return upto;
+}
+
+bool
+dn_fleet_is_shut (const dn_fleet_t *self, unsigned depth)
+{
+    return dn_slots_in (self->slots, DN_SLOT_LENT) > 0 &&
+           count_upto (self, depth, true) >= self->config.slots * (depth + 1);
+}
+
+/*  Those who stand by may find out that all slots for them are lent. */
+static void
+refuse_shut (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
+{
+    dn_hold_t *hold, *next;
+    for (hold = TAILQ_FIRST (dn_holds_standby (self->holds)); hold; hold = next) {
+        next = TAILQ_NEXT (hold, of_line);
+        if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
+            dn_fleet_alarm (self, now_ms); /* the others stand by for too long */
+            return;
+        }
+        if (!hold->forgotten && dn_fleet_is_shut (self, hold->depth))
+            dn_fleet_refuse (self, hold, DENIM_REASON_STANDBY, fx);
+    }
+}
+
 /*  What is in its channel behind the task that waits is not to wait with it. */
 void
 dn_fleet_do_spare (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
 {
     if (slot->count > 1)
         dn_fleet_take_back (slot, dn_slots_number (self->slots, slot), fx);
+    refuse_shut (self, now_ms, fx);
     if (!dn_fleet_can_start (self))
         return; /* when the zygote is back it is seen to */
     self->starting = true;
@@ -110,15 +147,8 @@ dn_fleet_blocked (const dn_fleet_t *self)
 bool
 dn_fleet_may_begin (const dn_fleet_t *self, unsigned depth)
 {
-    uint32_t upto = 0;
-
-    if (!dn_slots_in (self->slots, DN_SLOT_LENT))
-        return true;
-    for (uint32_t i = 0; i < dn_slots_used (self->slots); i++) {
-        const dn_hold_t *head = TAILQ_FIRST (&dn_slots_get (self->slots, i)->channel);
-        upto += head && head->depth <= depth;
-    }
-    return upto < self->config.slots * (depth + 1);
+    return dn_slots_in (self->slots, DN_SLOT_LENT) == 0 ||
+           count_upto (self, depth, false) < self->config.slots * (depth + 1);
 }
 
 bool

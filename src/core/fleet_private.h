@@ -254,6 +254,10 @@ bool dn_fleet_can_start (const dn_fleet_t *self);
 /*  May a task that is nested so deep begin in an idle slot? Lent places are for deeper ones. */
 bool dn_fleet_may_begin (const dn_fleet_t *self, unsigned depth);
 
+/*  Are all slots for tasks that are nested so deep lent, so that none comes free before a task that
+ *  waits goes on? */
+bool dn_fleet_is_shut (const dn_fleet_t *self, unsigned depth);
+
 /*  Is there a place, in a slot or behind one, for a task that is nested so deep? */
 bool dn_fleet_may_take (const dn_fleet_t *self, unsigned depth);
 

@@ -16,10 +16,10 @@ is_zygote (const dn_fleet_t *self, const dn_slot_t *slot)
     return slot == dn_slots_get (self->slots, DN_SLOT_ZYGOTE);
 }
 
-/*  The one that runs: of those in the channel after a take-back, the last. Those before it have
- *  ended, and their answers are under way. */
+/*  The last one of a channel; after a take-back the one that runs, as those before it have ended and
+ *  their answers are under way. */
 static dn_hold_t *
-running_task (const dn_slot_t *slot)
+last_task (const dn_slot_t *slot)
 {
     return TAILQ_LAST (&slot->channel, dn_hold_line);
 }
@@ -46,12 +46,15 @@ dn_fleet_wants_rest (const dn_fleet_t *self, const dn_slot_t *slot, uint32_t mor
            slot->sent >= DN_CHANNEL_NUMBER_MAX;
 }
 
+/*  A task runs when the one before it has ended: it must not be nested less deep, else there could
+ *  be more tasks of its level than fleet_lend.c allows. */
 static bool
-has_room (const dn_fleet_t *self, int64_t now_ms, const dn_slot_t *slot, uint32_t work_us)
+has_room (const dn_fleet_t *self, int64_t now_ms, const dn_slot_t *slot, const dn_hold_t *hold,
+          uint32_t work_us)
 {
     return slot->state == DN_SLOT_BUSY && slot->count < DN_CHANNEL_TASKS &&
            slot->work_us + work_us <= DN_CHANNEL_WORK_US && !slot->taking_back &&
-           now_ms - slot->head_ms <= DN_TAKE_BACK_MS &&
+           now_ms - slot->head_ms <= DN_TAKE_BACK_MS && last_task (slot)->depth <= hold->depth &&
            !dn_fleet_wants_rest (self, slot, slot->count);
 }
 
@@ -82,7 +85,7 @@ choose_slot (dn_fleet_t *self, int64_t now_ms, const dn_hold_t *hold)
             best = slot;
             break;
         }
-        if (has_room (self, now_ms, slot, work_us) && (!best || slot->count < best->count))
+        if (has_room (self, now_ms, slot, hold, work_us) && (!best || slot->count < best->count))
             best = slot;
     }
     if (best)
@@ -222,7 +225,7 @@ dn_fleet_return_unstarted (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, ui
 {
     dn_hold_t *hold;
 
-    while ((hold = running_task (slot)) && hold->number > started) {
+    while ((hold = last_task (slot)) && hold->number > started) {
         dn_fleet_leave_channel (slot, hold, now_ms);
         dn_fleet_requeue (self, now_ms, hold, fx);
     }
@@ -241,7 +244,7 @@ tell_task (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_hold_t *h
 static void
 see_to_running (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
 {
-    dn_hold_t *running = running_task (slot);
+    dn_hold_t *running = last_task (slot);
 
     if (running->doom.outcome)
         dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_KILL, fx);

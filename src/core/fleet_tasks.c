@@ -102,6 +102,8 @@ reason_to_refuse (const dn_fleet_t *self, const dn_session_t *client, unsigned d
         return DENIM_REASON_DRAINING;
     if (dn_fleet_over_share (self, client))
         return DENIM_REASON_OVER_SHARE;
+    if (dn_fleet_is_shut (self, depth))
+        return DENIM_REASON_STANDBY;
     dn_places_t places = dn_fleet_places (self);
     bool        free = places.slots_free + places.standby_free > 0;
     return free && dn_fleet_may_take (self, depth) ? DENIM_REASON_NONE : DENIM_REASON_BUSY;

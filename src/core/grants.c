@@ -69,8 +69,9 @@ dn_candidate_t
 dn_manager_candidate (const dn_peer_t *worker, unsigned depth)
 {
     const dn_worker_part_t *part = &worker->u.worker;
-    uint32_t                own = part->slots > part->lent ? part->slots - part->lent : 0;
+    uint32_t                own = dn_manager_own_slots (worker);
     dn_candidate_t          place = {.slots = part->slots,
+                                     .own = own,
                                      .standby_max = part->standby,
                                      .placed = part->placed + part->reserved,
                                      .level = own * (depth + 1)};

@@ -9,7 +9,7 @@ dn_place_standby (const dn_candidate_t *worker, double mean_us)
 {
     if (mean_us <= 0)
         return 0;
-    double tasks = (double) DN_STANDBY_WORK_US * worker->slots / mean_us;
+    double tasks = (double) DN_STANDBY_WORK_US * worker->own / mean_us;
     return tasks < worker->standby_max ? (uint32_t) tasks : worker->standby_max;
 }
 

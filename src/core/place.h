@@ -21,7 +21,8 @@
 #define DN_STANDBY_WORK_US 10000
 
 typedef struct {
-    uint32_t slots;       /* tasks at a time, lent slots among them */
+    uint32_t slots;       /* tasks at a time, lent slots among them, */
+    uint32_t own;         /* and without those */
     uint32_t standby_max; /* that it takes beyond those */
     uint32_t placed;      /* tasks that hold a place there now */
     uint32_t level;       /* slots for tasks nested no deeper than this one, */

@@ -150,14 +150,67 @@ lent_place_is_for_calls_that_are_nested_deeper (void **state)
 
     run_at (world, 1, 0);
     lend (world, 0, 1, 1);
-    run_at (world, 2, 0); /* it came too early: it stands by */
-    assert_int_equal (slot_with (world, 2), -1);
-    run_at (world, 3, 1); /* and this one passes it */
+    run_at (world, 2, 0); /* nothing comes free for it before the task that waits goes on */
+    assert_int_equal (refusal_of (world, 2)->reason, DENIM_REASON_STANDBY);
+    run_at (world, 3, 1);
     assert_int_equal (slot_with (world, 3), 1);
+    world_free (world);
+}
+
+static void
+task_that_stands_by_is_passed_by_those_that_may_have_a_lent_place (void **state)
+{
+    world_t *world = up (2, false);
+    (void) state;
+
+    run_at (world, 1, 0);
+    run_at (world, 2, 0);
+    lend (world, 0, 1, 2);
+    run_at (world, 3, 0); /* the other slot may come free for it at any moment */
+    assert_int_equal (slot_with (world, 3), -1);
+    run_at (world, 4, 1);
+    assert_int_equal (slot_with (world, 4), 2);
+    world_answer (world, 2, 100);
+    assert_int_equal (slot_with (world, 3), -1);
     world_answer (world, 1, 100);
+    assert_true (slot_with (world, 3) >= 0);
+    world_free (world);
+}
+
+static void
+task_that_stands_by_is_handed_back_when_all_slots_for_it_are_lent (void **state)
+{
+    world_t *world = up (1, false);
+    (void) state;
+
+    run_at (world, 1, 0);
+    run_at (world, 2, 0);
+    run_at (world, 3, 1);
+    assert_int_equal (sent_of (world, DN_MSG_REFUSE), 0);
+    lend (world, 0, 1, 1);
+    assert_int_equal (refusal_of (world, 2)->reason, DENIM_REASON_STANDBY);
+    assert_int_equal (slot_with (world, 3), 1);
+    world_free (world);
+}
+
+/*  It would run as soon as that one has ended, whatever else is there by then. */
+static void
+short_task_is_not_put_behind_one_that_is_nested_deeper (void **state)
+{
+    world_t *world = up (1, false);
+    (void) state;
+
+    for (uint64_t seq = 9000; seq < 9008; seq++) { /* so its tasks are known to be tiny */
+        world_run (world, seq);
+        world_answer (world, 0, 100);
+    }
+    run_at (world, 1, 1);
+    run_at (world, 2, 0);
+    run_at (world, 3, 1);
     assert_int_equal (slot_with (world, 2), -1);
+    assert_int_equal (in_channel (world, 0), 1); /* nor does any pass it */
     world_answer (world, 0, 100);
-    assert_int_equal (slot_with (world, 2) >= 0, 1);
+    assert_int_equal (in_channel (world, 0), 2);
     world_free (world);
 }
 
@@ -417,6 +470,9 @@ main (void)
         cmocka_unit_test (short_wait_lends_nothing),
         cmocka_unit_test (wait_of_another_task_is_ignored),
         cmocka_unit_test (lent_place_is_for_calls_that_are_nested_deeper),
+        cmocka_unit_test (task_that_stands_by_is_passed_by_those_that_may_have_a_lent_place),
+        cmocka_unit_test (task_that_stands_by_is_handed_back_when_all_slots_for_it_are_lent),
+        cmocka_unit_test (short_task_is_not_put_behind_one_that_is_nested_deeper),
         cmocka_unit_test (each_level_has_as_many_slots_as_there_are),
         cmocka_unit_test (task_at_the_bound_lends_nothing_and_is_told_of),
         cmocka_unit_test (worker_that_lends_nothing_has_no_more_processes_than_slots),
