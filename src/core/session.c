@@ -95,6 +95,15 @@ refuse_at_once (dn_session_core_t *self, dn_call_t *call, dn_str_t service, dn_e
                                       "the arguments have %" PRIu64 " bytes, and the manager "
                                       "takes %" PRIu64 " (payload_max)",
                                       call->payload_bytes, self->payload_max);
+    } else if (call->depth > DENIM_NESTING_MAX) {
+        ending.outcome = DENIM_NESTING_TOO_DEEP;
+        ending.reason = DENIM_REASON_NONE;
+        ending.text =
+            dn_session_say (fx,
+                            "the call of \"%.*s\" would be nested %d levels deep, and %d "
+                            "are the bound: look for a task that calls itself without "
+                            "end, or let tasks return what is left to be called",
+                            (int) call->task.len, call->task.ptr, call->depth, DENIM_NESTING_MAX);
     } else if (call->line == DN_LINE_NONE) {
         ending.text = dn_session_say (fx,
                                       "calls of %d services are outstanding, and that of "
@@ -128,7 +137,7 @@ dn_session_submit (dn_session_core_t *self, int64_t now_ms, const dn_request_t *
     call->submitted_ms = now_ms;
     call->line = DN_LINE_NONE;
     *handle = call->self;
-    if (call->payload_bytes <= self->payload_max)
+    if (call->payload_bytes <= self->payload_max && call->depth <= DENIM_NESTING_MAX)
         call->line = dn_lines_take (self->lines, request->service);
     if (refuse_at_once (self, call, request->service, fx))
         return 0;

@@ -247,9 +247,10 @@ submit (dn_actor_t *self, denim_reply_t *reply)
         payload_bytes += zmq_msg_size (&reply->frame[i]);
     dn_request_t request = {.service = dn_str (reply->service),
                             .task = dn_str (reply->task),
-                            .parent = {"", 0},
+                            .parent = {reply->parent, reply->parent_bytes},
                             .codec = reply->codec,
                             .priority = reply->priority,
+                            .depth = reply->depth,
                             .idempotent = reply->idempotent,
                             .deadline_ms = reply->deadline_ms,
                             .soft_limit_ms = reply->soft_limit_ms,

@@ -83,6 +83,9 @@ struct denim_reply {
     uint8_t  priority; /* as on the wire */
     uint8_t  codec;    /* and that of the answer */
     bool     idempotent;
+    uint8_t  depth;
+    uint8_t  parent_bytes; /* 0: no task makes it */
+    char     parent[DENIM_PARENT_BYTES];
     char     service[DN_SERVICE_NAME_ROOM];
     char     task[DN_TASK_ROOM];
 

@@ -22,7 +22,8 @@ is_in_range (const denim_options_t *options)
     return options->deadline_ms >= 0 && options->soft_limit_ms >= 0 &&
            options->hard_limit_ms >= 0 && options->priority >= 0 &&
            options->priority <= DENIM_PRIORITY_LOW + 1 && options->codec >= 0 &&
-           options->codec <= DENIM_CODEC_PICKLE;
+           options->codec <= DENIM_CODEC_PICKLE && options->depth >= 0 &&
+           options->depth <= UINT8_MAX;
 }
 
 /*  The service is named, or it is what stands before the colon. */
@@ -59,6 +60,10 @@ set_options (denim_reply_t *reply, const char *task, const denim_options_t *opti
     reply->priority = (uint8_t) (options->priority ? options->priority - 1 : DENIM_PRIORITY_NORMAL);
     reply->codec = (uint8_t) (options->codec ? options->codec : DENIM_CODEC_JSON);
     reply->idempotent = options->idempotent;
+    reply->depth = (uint8_t) options->depth;
+    reply->parent_bytes = options->parent ? DENIM_PARENT_BYTES : 0;
+    if (options->parent)
+        memcpy (reply->parent, options->parent, DENIM_PARENT_BYTES);
     return set_names (reply, task, options->service);
 }
 

@@ -167,6 +167,15 @@ hold (fake_manager_t *self, const fake_client_t *client, const dn_submit_t *subm
 }
 
 static void
+tell_nesting (fake_manager_t *self, const dn_submit_t *submit, const dn_msg_t *result)
+{
+    char text[64];
+    snprintf (text, sizeof text, "[%d, \"%.*s\"]", submit->depth, (int) submit->parent.len,
+              submit->parent.ptr);
+    say_text (self, self->in.from, result, text);
+}
+
+static void
 on_submit (fake_manager_t *self, const dn_msg_t *in)
 {
     const dn_submit_t   *submit = &in->u.submit;
@@ -189,6 +198,8 @@ on_submit (fake_manager_t *self, const dn_msg_t *in)
         echo.u.result.small = submit->small;
         say (self, from, &echo, self->in.payload, self->in.count);
         say (self, from, &echo, self->in.payload, self->in.count);
+    } else if (!strcmp (task, "m:nested")) {
+        tell_nesting (self, submit, &echo);
     } else if (!strcmp (task, "m:raise")) {
         echo.u.result.outcome = DENIM_EXCEPTION;
         say_text (self, from, &echo,

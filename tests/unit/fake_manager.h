@@ -5,6 +5,7 @@
  *      m:echo       RESULT with the payload as it came
  *      m:raise      RESULT EXCEPTION
  *      m:hold       KNOWN, and then nothing until CANCEL (RESULT CANCELLED) or fake_release (VALUE)
+ *      m:nested     RESULT with the depth and the parent of its SUBMIT: [1, "0123..."]
  *      m:say        PROGRESS "half" 1 of 2, and then as m:hold
  *      m:twice      the same RESULT two times
  *      m:once       REJECT BUSY at the first try, then as m:echo

@@ -291,6 +291,34 @@ lost_slot_is_described (void **state)
 }
 
 static void
+nested_call_travels_with_depth_and_parent_and_one_too_deep_ends_here (void **state)
+{
+    rig_t          *rig = *state;
+    char            parent[] = "0123456789abcdef76543210";
+    denim_options_t options = {.depth = DENIM_NESTING_MAX, .parent = parent};
+    int64_t         id = denim_client_submit (rig->client, "m:nested", NULL, NULL, &options, 0);
+    memset (parent, 'x', DENIM_PARENT_BYTES); /* it was copied */
+    denim_reply_t *reply = denim_client_wait (rig->client, id, PATIENCE_MS, NULL);
+    json_t        *value = json_pack ("[is]", DENIM_NESTING_MAX, "0123456789abcdef76543210");
+    assert_true (json_equal (denim_reply_json (reply), value));
+    json_decref (value);
+    denim_reply_destroy (&reply);
+
+    options.depth++;
+    reply = denim_client_call (rig->client, "m:nested", NULL, NULL, &options, NULL);
+    assert_int_equal (denim_reply_outcome (reply), DENIM_NESTING_TOO_DEEP);
+    assert_false (denim_reply_started (reply));
+    assert_non_null (strstr (denim_reply_text (reply), "m:nested"));
+    denim_reply_destroy (&reply);
+
+    reply = denim_client_call (rig->client, "m:nested", NULL, NULL, NULL, NULL);
+    value = json_pack ("[is]", 0, ""); /* that reply's record, used again, is clean */
+    assert_true (json_equal (denim_reply_json (reply), value));
+    json_decref (value);
+    denim_reply_destroy (&reply);
+}
+
+static void
 payload_above_what_the_manager_takes_is_refused_here (void **state)
 {
     rig_t          *rig = *state;
@@ -453,6 +481,10 @@ arguments_out_of_range_are_refused (void **state)
     assert_int_equal (
         denim_client_submit (client, "m:f", NULL, NULL, &(denim_options_t){.deadline_ms = -1}, 0),
         DENIM_ERR_ARGUMENT);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal (denim_client_submit (client, "m:f", NULL, NULL,
+                                               &(denim_options_t){.depth = i ? 256 : -1}, 0),
+                          DENIM_ERR_ARGUMENT);
     assert_int_equal (denim_client_submit_frames (client, "m:f", &frame, 0, NULL, 0),
                       DENIM_ERR_ARGUMENT);
     assert_int_equal (denim_client_submit_frames (client, "m:f", &frame, 65, NULL, 0),
@@ -528,6 +560,7 @@ main (void)
         CASE (handles_share_a_connection_and_not_their_answers),
         CASE (every_end_is_a_reply_with_its_outcome),
         CASE (lost_slot_is_described),
+        CASE (nested_call_travels_with_depth_and_parent_and_one_too_deep_ends_here),
         CASE (payload_above_what_the_manager_takes_is_refused_here),
         CASE (manager_that_is_not_there_is_named_with_what_to_start),
         CASE (manager_of_another_version_is_a_mismatch),
