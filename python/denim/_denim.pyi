@@ -102,6 +102,8 @@ class Client:
         hard_limit: float | None = None,
         priority: int = 1,
         idempotent: bool = False,
+        depth: int = 0,
+        parent: bytes | None = None,
         /,
     ) -> int: ...
     # The id of the call (> 0). Waits while the window is full, at most `timeout` seconds (0: not at
@@ -110,6 +112,8 @@ class Client:
     # are 1 to 64 contiguous buffers; their bytes are copied (or, of `bytes` objects, referred to)
     # before submit() returns, so that the caller may change them afterwards. The window counts
     # calls that have not ended; an ended call whose Reply nobody has received does not count.
+    # `depth` is 0, or 1 more than that of the task that makes the call, 255 at most; `parent` are
+    # the 24 bytes that name this task, as denim._channel gives them.
 
     def call(
         self,
@@ -122,6 +126,8 @@ class Client:
         hard_limit: float | None = None,
         priority: int = 1,
         idempotent: bool = False,
+        depth: int = 0,
+        parent: bytes | None = None,
         /,
     ) -> Reply: ...
     # Submit and wait, in the window as well. When a signal handler raises, the call is cancelled,

@@ -55,7 +55,7 @@ client_submit (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
     dn_py_request_t request;
     int64_t         timeout_ms = -1;
-    if (dn_args_count ("submit", nargs, 3, 11) < 0 || check_open (object) < 0)
+    if (dn_args_count ("submit", nargs, 3, 13) < 0 || check_open (object) < 0)
         return NULL;
     if (nargs > 4 && dn_args_seconds (args[4], "timeout", &timeout_ms) < 0)
         return NULL;
@@ -109,7 +109,7 @@ static PyObject *
 client_call (PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
     dn_py_request_t request;
-    if (dn_args_count ("call", nargs, 3, 9) < 0 || check_open (object) < 0)
+    if (dn_args_count ("call", nargs, 3, 11) < 0 || check_open (object) < 0)
         return NULL;
     if (dn_request_init (&request, args, args + 3, nargs - 3) < 0)
         return NULL;

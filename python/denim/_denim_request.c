@@ -64,7 +64,35 @@ request_set_frames (dn_py_request_t *self, PyObject *frames)
     return rc;
 }
 
-/*  From `service` on: service, deadline, soft_limit, hard_limit, priority, idempotent. */
+/*  Of a call that a task makes: depth, parent. The bytes are borrowed. */
+static int
+request_set_nesting (dn_py_request_t *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    denim_options_t *options = &self->options;
+    if (nargs > 0) {
+        if (dn_args_int (args[0], "depth", &options->depth) < 0)
+            return -1;
+        if (options->depth < 0 || options->depth > UINT8_MAX) {
+            PyErr_SetString (PyExc_ValueError, "depth must be 0 to 255");
+            return -1;
+        }
+    }
+    if (nargs > 1 && args[1] != Py_None) {
+        if (!PyBytes_Check (args[1])) {
+            PyErr_SetString (PyExc_TypeError, "parent must be bytes or None");
+            return -1;
+        }
+        if (PyBytes_Size (args[1]) != DENIM_PARENT_BYTES) {
+            PyErr_Format (PyExc_ValueError, "parent must have %d bytes", DENIM_PARENT_BYTES);
+            return -1;
+        }
+        options->parent = PyBytes_AsString (args[1]);
+    }
+    return 0;
+}
+
+/*  From `service` on: service, deadline, soft_limit, hard_limit, priority, idempotent, depth,
+ *  parent. */
 static int
 request_set_options (dn_py_request_t *self, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -93,7 +121,7 @@ request_set_options (dn_py_request_t *self, PyObject *const *args, Py_ssize_t na
     }
     int idempotent = nargs > 5 ? PyObject_IsTrue (args[5]) : 0;
     options->idempotent = idempotent > 0;
-    return idempotent < 0 ? -1 : 0;
+    return idempotent < 0 ? -1 : request_set_nesting (self, args + 6, nargs - 6);
 }
 
 /*  Read task, frames and codec, and the options behind them. */

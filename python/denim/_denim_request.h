@@ -23,8 +23,8 @@ typedef struct {
 } dn_py_request_t;
 
 /*  Read task, frames and codec, and the `noptions` options behind them: service, deadline,
- *  soft_limit, hard_limit, priority, idempotent. 0, or -1 with an exception set and nothing to
- *  release. */
+ *  soft_limit, hard_limit, priority, idempotent, depth, parent. They are borrowed. 0, or -1 with an
+ *  exception set and nothing to release. */
 int  dn_request_init (dn_py_request_t *self, PyObject *const *args, PyObject *const *options,
                       Py_ssize_t noptions);
 void dn_request_release (dn_py_request_t *self);
