@@ -3,7 +3,9 @@
 """The C half of a slot (sources: src/slot). Only `denim._slot` uses it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+R = TypeVar("R")
 
 # Outcomes, as in denim.h.
 VALUE: int
@@ -70,9 +72,12 @@ class Channel:
         """Of the task in hand: what a nested call names as its parent, its depth, its priority."""
     def progress(self, done: int, total: int, text: str, /) -> None:
         """Say how far the task in hand is; the latest counts."""
-    def lend(self) -> None:
-        """The task in hand waits in a nested call."""
-    def back(self) -> None:
-        """It goes on."""
+    def wait(self, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call a function in which the task in hand waits for calls of its own.
+
+        The supervisor is told when the first thread begins to wait and when none waits any more;
+        the end of the task ends all waiting. Without a task the function is called, and that is
+        all.
+        """
     def zygote(self) -> int | None:
         """Be forked into slots: the slot's number in each child, None in the zygote at its end."""

@@ -105,6 +105,29 @@ dn_lane_say (dn_lane_t *self, const dn_msg_t *msg, const struct iovec *payload)
     return header_bytes < 0 ? -1 : 0;
 }
 
+/*  Another thread may have counted, and another task may have begun, while we waited to enter: what
+ *  holds then is told. */
+void
+dn_lane_tell_wait (dn_lane_t *self)
+{
+    enter (self);
+    bool waits = self->hand.waits > 0;
+    if (dn_lane_has_task (self) && waits != self->hand.lent) {
+        uint8_t  header[DN_HEADER_SMALL];
+        dn_msg_t msg = {.kind = waits ? DN_MSG_LEND : DN_MSG_BACK};
+        if (waits)
+            msg.u.lend.seq = self->hand.seq;
+        else
+            msg.u.back.seq = self->hand.seq;
+        dn_packet_t packet = {.header_bytes =
+                                  (uint32_t) dn_msg_encode (&msg, header, sizeof header)};
+        self->hand.lent = waits;
+        put (self, &packet, header, NULL);
+        send_waiting (self);
+    }
+    dn_outbox_leave (&self->outbox);
+}
+
 void
 dn_lane_flush (dn_lane_t *self)
 {

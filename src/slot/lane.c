@@ -142,12 +142,6 @@ channel_failed (PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static bool
-has_task (const dn_lane_t *self)
-{
-    return self->hand.open && !self->lost_by_fork;
-}
-
 static void
 say_progress (dn_lane_t *self, const dn_msg_t *msg)
 {
@@ -170,7 +164,7 @@ channel_progress (PyObject *object, PyObject *args)
     const char        *text;
     if (!PyArg_ParseTuple (args, "KKs", &done, &total, &text))
         return NULL;
-    if (!has_task (self))
+    if (!dn_lane_has_task (self))
         Py_RETURN_NONE;
 
     dn_msg_t msg = {.kind = DN_MSG_PROGRESS};
@@ -193,34 +187,46 @@ channel_progress (PyObject *object, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/*  The number of the task that waits; 0: none is in hand. */
+static uint32_t
+begin_wait (dn_lane_t *self)
+{
+    if (!dn_lane_has_task (self))
+        return 0;
+    uint32_t number = self->hand.number;
+    self->hand.waits++;
+    dn_lane_tell_wait (self);
+    return number;
+}
+
+/*  A thread that a task has left behind says nothing of the task that is in hand now. */
+static void
+end_wait (dn_lane_t *self, uint32_t number)
+{
+    if (!dn_lane_has_task (self) || self->hand.number != number)
+        return;
+    self->hand.waits--;
+    dn_lane_tell_wait (self);
+}
+
+/*  wait (function, *args, **kwargs): what a signal raises is raised in the function or after it, so
+ *  beginning and end are a pair whatever happens. */
 static PyObject *
-say_wait (PyObject *object, dn_kind_t kind)
+channel_wait (PyObject *object, PyObject *args, PyObject *kwargs)
 {
     dn_lane_t *self = cast (object);
-    dn_msg_t   msg = {.kind = kind};
-    if (!has_task (self))
-        Py_RETURN_NONE;
-    if (kind == DN_MSG_LEND)
-        msg.u.lend.seq = self->hand.seq;
-    else
-        msg.u.back.seq = self->hand.seq;
-    if (dn_lane_say (self, &msg, NULL) < 0)
+    if (PyTuple_Size (args) < 1) {
+        PyErr_SetString (PyExc_TypeError, "wait (function, *args, **kwargs)");
         return NULL;
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-channel_lend (PyObject *self, PyObject *ignored)
-{
-    (void) ignored;
-    return say_wait (self, DN_MSG_LEND);
-}
-
-static PyObject *
-channel_back (PyObject *self, PyObject *ignored)
-{
-    (void) ignored;
-    return say_wait (self, DN_MSG_BACK);
+    }
+    PyObject *rest = PyTuple_GetSlice (args, 1, PyTuple_Size (args));
+    if (!rest)
+        return NULL;
+    uint32_t  number = begin_wait (self);
+    PyObject *value = PyObject_Call (PyTuple_GetItem (args, 0), rest, kwargs);
+    end_wait (self, number);
+    Py_DECREF (rest);
+    return value;
 }
 
 /*  ---- what is asked of it ---- */
@@ -231,7 +237,7 @@ channel_task (PyObject *object, PyObject *ignored)
 {
     (void) ignored;
     const dn_hand_t *hand = &cast (object)->hand;
-    if (!has_task (cast (object)))
+    if (!dn_lane_has_task (cast (object)))
         Py_RETURN_NONE;
     uint8_t parent[sizeof hand->session.bytes + 8];
     memcpy (parent, hand->session.bytes, sizeof hand->session.bytes);
@@ -295,17 +301,16 @@ channel_zygote (PyObject *object, PyObject *ignored)
 
 /*  ---- the type ---- */
 
-#define FASTCALL(function) ((PyCFunction) (void (*) (void)) (function))
+#define CAST(function) ((PyCFunction) (void (*) (void)) (function))
 
 static PyMethodDef methods[] = {
     {"ready", channel_ready, METH_VARARGS, NULL},
     {"failed", channel_failed, METH_VARARGS, NULL},
     {"progress", channel_progress, METH_VARARGS, NULL},
-    {"lend", channel_lend, METH_NOARGS, NULL},
-    {"back", channel_back, METH_NOARGS, NULL},
+    {"wait", CAST (channel_wait), METH_VARARGS | METH_KEYWORDS, NULL},
     {"task", channel_task, METH_NOARGS, NULL},
     {"wish", channel_wish, METH_NOARGS, NULL},
-    {"call", FASTCALL (channel_call), METH_FASTCALL, NULL},
+    {"call", CAST (channel_call), METH_FASTCALL, NULL},
     {"serve", channel_serve, METH_VARARGS, NULL},
     {"zygote", channel_zygote, METH_NOARGS, NULL},
     {"_on_signal", channel_on_signal, METH_VARARGS, NULL},

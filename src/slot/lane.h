@@ -41,6 +41,9 @@ typedef struct {
     uint8_t      priority;
     uint32_t     run_us; /* of its function */
     dn_wish_t    wish;   /* that was raised in it */
+    uint32_t     number; /* in the channel, from 1 */
+    uint32_t     waits;  /* threads that wait for calls which the task has made */
+    bool         lent;   /* the supervisor has been told so */
 } dn_hand_t;
 
 typedef struct {
@@ -69,6 +72,17 @@ void dn_lane_leave (int exit_code) __attribute__ ((noreturn));
 /*  Send a message without payload, and all that waits before it. A lost connection ends the
  *  process. */
 int dn_lane_say (dn_lane_t *self, const dn_msg_t *msg, const struct iovec *payload);
+
+/*  Is a task in hand, of this very process? */
+static inline bool
+dn_lane_has_task (const dn_lane_t *self)
+{
+    return self->hand.open && !self->lost_by_fork;
+}
+
+/*  Tell the supervisor whether the task in hand waits, if it was told otherwise. Between threads the
+ *  last word is the true one. */
+void dn_lane_tell_wait (dn_lane_t *self);
 
 /*  Flush what was printed and send all that waits. A lost connection ends the process. */
 void dn_lane_flush (dn_lane_t *self);

@@ -156,7 +156,7 @@ take_small (dn_str_t small)
 
 /*  Read RUN and the SUBMIT in it; the name is lent by the inbox. False: these are none. */
 static bool
-open_hand (dn_lane_t *self, const dn_run_t *run, dn_submit_t *submit)
+open_hand (dn_lane_t *self, uint32_t number, const dn_run_t *run, dn_submit_t *submit)
 {
     dn_msg_t inner;
     if (dn_msg_decode (&inner, W2S, run->submit.ptr, run->submit.len) < 0 ||
@@ -168,6 +168,7 @@ open_hand (dn_lane_t *self, const dn_run_t *run, dn_submit_t *submit)
                              .seq = submit->seq,
                              .attempt = run->attempt,
                              .depth = submit->depth,
+                             .number = number,
                              .priority = submit->priority};
     return true;
 }
@@ -241,7 +242,7 @@ handle (dn_lane_t *self, const dn_packet_t *packet, const uint8_t *header)
 
     dn_inbox_begin (&self->inbox, packet);
     if (msg.kind == DN_MSG_RUN) {
-        if (!open_hand (self, &msg.u.run, &submit))
+        if (!open_hand (self, packet->number, &msg.u.run, &submit))
             leave_stray ("a task that does not decode came from the supervisor");
         dn_guard_expect (packet->number); /* before the supervisor can see that it is started */
         bool claimed = !self->page || dn_page_claim (self->page, packet->number);
