@@ -24,7 +24,7 @@ import traceback
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
-from . import payload
+from . import nesting, payload
 from .errors import CodecError, NotAllowed, SoftTimeLimit
 from .progress import progress
 
@@ -430,7 +430,7 @@ def main() -> None:
 
 def _serve(opened: Channel, catalogue: Catalogue, allow_pickle: bool) -> None:
     global channel
-    channel = opened
+    channel = nesting.channel = opened
     progress._send = _say_progress
     for hook in _start_hooks:
         try:

@@ -26,7 +26,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 
-from . import mapping, payload
+from . import mapping, nesting, payload
 from .answers import VALUE, Again, Answers, value_of
 from .errors import DenimError, ManagerUnavailable, Rejected, from_reply
 from .future import Future
@@ -203,17 +203,27 @@ class Caller:
             plan = self._plan
         else:
             task, plan = self._known(task)
+        if nesting.channel is not None:
+            plan = nesting.plan(plan)
         frames = payload.encode(args, kwargs, plan.codec)
         handle = self._link.use()
-        try:
-            reply = handle.call(task, frames, plan.codec, *plan.tail)
-        except RuntimeError as error:
-            raise DenimError(str(error), task=task) from None
+        reply = self._ask(handle, task, frames, plan.codec, plan.tail)
         if reply.outcome == VALUE:
             return value_of(reply, plan)
         if plan.retry is None:
             raise from_reply(reply, task)
         return self._call_again(handle, task, Again(plan, frames), reply)
+
+    def _ask(
+        self, handle: Handle, task: str, frames: Sequence[Any], codec: int, tail: tuple[Any, ...]
+    ) -> Reply:
+        """Make a call and wait for its reply."""
+        try:
+            if nesting.channel is None:
+                return handle.call(task, frames, codec, *tail)
+            return nesting.wait(handle.call, task, frames, codec, *tail)
+        except RuntimeError as error:
+            raise DenimError(str(error), task=task) from None
 
     def _call_again(self, handle: Handle, task: str, again: Again, reply: Reply) -> Any:
         """Call until there is a value, or no further attempt."""
@@ -224,10 +234,7 @@ class Caller:
                 raise failure
             time.sleep(pause)
             again.attempts += 1
-            try:
-                reply = handle.call(task, again.frames, again.plan.codec, *again.tail())
-            except RuntimeError as error:
-                raise DenimError(str(error), task=task) from None
+            reply = self._ask(handle, task, again.frames, again.plan.codec, again.tail())
         return value_of(reply, again.plan)
 
     @overload
@@ -252,16 +259,20 @@ class Caller:
             plan = self._plan
         else:
             task, plan = self._known(task)
+        if nesting.channel is not None:
+            plan = nesting.plan(plan)
         frames = payload.encode(args, kwargs, plan.codec)
         link = self._link
         handle = link.use()
         future: Future[Any] = Future(task, plan, handle, self._client())
         if plan.retry is not None:
             future._again = Again(plan, frames)
+        call, timeout = (task, frames, plan.codec, future), link.submit_timeout
         try:
-            number = handle.submit(
-                task, frames, plan.codec, future, link.submit_timeout, *plan.tail
-            )
+            if nesting.channel is None:
+                number = handle.submit(*call, timeout, *plan.tail)
+            else:
+                number = nesting.wait_if_needed(handle.submit, call, timeout, *plan.tail)
         except RuntimeError as error:
             raise DenimError(str(error), task=task) from None
         if not number:
@@ -353,7 +364,7 @@ class Caller:
         running = mapping.Mapping(
             handle.dup(),
             name,
-            plan,
+            nesting.plan(plan),
             items,
             chunksize=chunksize,
             buffersize=buffersize or handle.info()["window"],

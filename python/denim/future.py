@@ -10,15 +10,19 @@ from __future__ import annotations
 import concurrent.futures
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from . import nesting
 from .errors import DenimError, TaskCancelled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._denim import Client as Handle
     from .answers import Again
     from .options import Plan
 
 __all__ = ["Future"]
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -40,6 +44,8 @@ class Future(concurrent.futures.Future[T]):
         keeper: Any = None,
     ) -> None:
         super().__init__()
+        if nesting.channel is not None:
+            self._waiters = nesting.Waiters()
         self.task = task
         self.attempts = 0
         self._plan: Any = plan
@@ -54,7 +60,7 @@ class Future(concurrent.futures.Future[T]):
         """The value, or raises what the task raised; TimeoutError after `timeout` seconds."""
         self._check_fork()
         try:
-            return super().result(timeout)
+            return self._get(super().result, timeout)
         except concurrent.futures.CancelledError as error:
             self._say_cancelled(error)
 
@@ -62,9 +68,15 @@ class Future(concurrent.futures.Future[T]):
         """What the task raised, None if it returned. Raises TimeoutError, or TaskCancelled."""
         self._check_fork()
         try:
-            return super().exception(timeout)
+            return self._get(super().exception, timeout)
         except concurrent.futures.CancelledError as error:
             self._say_cancelled(error)
+
+    def _get(self, get: Callable[[float | None], R], timeout: float | None) -> R:
+        """What a method of the base class gives; in a task, waiting for it is a wait."""
+        if nesting.channel is None or self.done() or (timeout is not None and timeout <= 0):
+            return get(timeout)
+        return nesting.wait(get, timeout)
 
     def _check_fork(self) -> None:
         """In a child of a fork nobody would ever end it."""

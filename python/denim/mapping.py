@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import payload
+from . import nesting, payload
 from .answers import FULL_PAUSE, RECV_MAX, VALUE, Again, Schedule, value_of
 from .errors import CodecError, DenimError, from_reply
 from .progress import Bar
@@ -125,8 +125,11 @@ class Mapping:
     def _submit(
         self, frames: Sequence[Any], token: int, timeout: float | None, tail: tuple[Any, ...]
     ) -> int:
+        call = (self._task, frames, self._plan.codec, token)
         try:
-            return self._handle.submit(self._task, frames, self._plan.codec, token, timeout, *tail)
+            if nesting.channel is None or timeout == 0:
+                return self._handle.submit(*call, timeout, *tail)
+            return nesting.wait_if_needed(self._handle.submit, call, timeout, *tail)
         except RuntimeError as error:
             raise self._gone(error) from None
 
@@ -186,7 +189,11 @@ class Mapping:
         """Wait for answers; what is to be called again is not one."""
         if self._schedule:
             self._submit_due()
-        replies = self._handle.recv(RECV_MAX, self._schedule.wait(self._patience(None)))
+        timeout = self._schedule.wait(self._patience(None))
+        if nesting.channel is None:
+            replies = self._handle.recv(RECV_MAX, timeout)
+        else:
+            replies = nesting.wait_if_needed(self._handle.recv, (RECV_MAX,), timeout)
         if not replies and self._abandoned:
             raise self._gone(None)
         for reply in replies:

@@ -76,6 +76,7 @@ class Options:
             payload.CODECS[self.codec or "json"],
             (self.service, *limits, priority, bool(self.idempotent)),
             self._retry(),
+            self.priority is None,
         )
 
     def _retry(self) -> Retry | None:
@@ -195,13 +196,15 @@ class Retry(NamedTuple):
 class Plan(NamedTuple):
     """Options as a call needs them.
 
-    codec: number. tail: service, deadline, soft_limit, hard_limit, priority, idempotent, in the
-    order of the extension's submit and call. retry: None when it is not called again.
+    codec: number. tail: service, deadline, soft_limit, hard_limit, priority, idempotent, and of a
+    nested call depth and parent, in the order of the extension's submit and call. retry: None when
+    it is not called again. inherits: nothing was said of its priority.
     """
 
     codec: int
-    tail: tuple[str | None, float | None, float | None, float | None, int, bool]
+    tail: tuple[Any, ...]
     retry: Retry | None
+    inherits: bool
 
     def tail_after(self, spent: float) -> tuple[Any, ...]:
         """`tail` with what is left of the deadline after `spent` seconds."""

@@ -103,13 +103,13 @@ find_program (dn_launcher_t *self, const dn_interpreter_t *interpreter, char *wh
 
 static const char *const own_names[OWN_VARIABLES] = {
     DN_ENV_ROLE,   DN_ENV_APPS, DN_ENV_FLAGS,       DN_ENV_NAME,
-    DN_ENV_PARENT, DN_ENV_HOME, DN_ENV_PAYLOAD_MAX,
+    DN_ENV_PARENT, DN_ENV_HOME, DN_ENV_PAYLOAD_MAX, DN_ENV_MANAGER,
 };
 
 static bool
 is_own (const char *variable)
 {
-    for (size_t i = 0; i < OWN_VARIABLES && own_names[i]; i++) {
+    for (size_t i = 0; i < OWN_VARIABLES; i++) {
         size_t n = strlen (own_names[i]);
         if (strncmp (variable, own_names[i], n) == 0 && variable[n] == '=')
             return true;
@@ -162,7 +162,8 @@ add_own (char **envp, size_t *count, const dn_worker_settings_t *settings, dn_ro
                          dn_worker_settings_name (settings, getpid (), name)) &&
            add_variable (envp, count, DN_ENV_PARENT, parent) &&
            add_variable (envp, count, DN_ENV_HOME, home) &&
-           add_variable (envp, count, DN_ENV_PAYLOAD_MAX, payload_max);
+           add_variable (envp, count, DN_ENV_PAYLOAD_MAX, payload_max) &&
+           add_variable (envp, count, DN_ENV_MANAGER, settings->manager);
 }
 
 /*  The user's own environment, and what the slot is told in it. NULL without memory. */

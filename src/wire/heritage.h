@@ -34,6 +34,7 @@ enum {
 #define DN_ENV_PARENT      "DENIM_SLOT_PARENT" /* pid that getppid must return, PDEATHSIG set */
 #define DN_ENV_HOME        "DENIM_SLOT_HOME"   /* folder of the package `denim`: end of sys.path */
 #define DN_ENV_PAYLOAD_MAX "DENIM_SLOT_PAYLOAD_MAX" /* bytes of all payload frames of one message */
+#define DN_ENV_MANAGER     "DENIM_MANAGER"  /* the worker's; it stays, for clients in tasks */
 #define DN_ENV_APP_PATH    "DENIM_APP_PATH" /* optional: folders, ':' between, for sys.path */
 
 /*  argv of denim-slot: denim-slot LIBRARY EXECUTABLE, both as the interpreter reports them. It then
