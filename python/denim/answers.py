@@ -115,7 +115,8 @@ class Answers:
         self._thread = threading.Thread(target=self._run, name="denim-answers", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        if self._thread.ident is None:  # else an exception of a signal left the last start
+            self._thread.start()
 
     def end(self) -> None:
         """End when the handle, which is about to be closed, has nothing left."""

@@ -80,8 +80,8 @@ dn_lane_has_task (const dn_lane_t *self)
     return self->hand.open && !self->lost_by_fork;
 }
 
-/*  Tell the supervisor whether the task in hand waits, if it was told otherwise. Between threads the
- *  last word is the true one. */
+/*  Tell the supervisor whether the task in hand waits, if it was told otherwise. Between threads
+ *  the last word is the true one. */
 void dn_lane_tell_wait (dn_lane_t *self);
 
 /*  Flush what was printed and send all that waits. A lost connection ends the process. */

@@ -28,6 +28,7 @@ REASON_NAMES = (
     "NONE FULL BUSY DRAINING NO_WORKER NO_SERVICE OVER_SHARE EXPIRED TOO_LARGE NOT_ALLOWED DEADLOCK"
     " WINDOW_FULL VERSION MALFORMED STANDBY CRASH OUT_OF_MEMORY SHUTDOWN SILENT RESTARTED"
 ).split()
+NESTING_MAX = 8
 OUTCOMES = {name: number for number, name in enumerate(OUTCOME_NAMES)}
 REASONS = {name: number for number, name in enumerate(REASON_NAMES)}
 
@@ -163,7 +164,9 @@ class Client:
                 return 0
             self._check()
             call = wire.submit(self, token, task, frames, codec, options)
-        if not wire.manual:
+        if len(options) > 6 and options[6] > NESTING_MAX:
+            wire.answer(call, outcome="NESTING_TOO_DEEP", started=False)
+        elif not wire.manual:
             wire.run(call)
         return call.id
 

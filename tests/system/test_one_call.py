@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from programs import DEADLINE_S, ROOT, Manager, Worker, run
+from programs import DEADLINE_S, ROOT, Manager, Worker, c_environment, run
 
 import denim
 
@@ -36,6 +36,14 @@ def test_call_over_tcp(folder):
     with Manager(folder) as manager, Worker(manager, folder, "sysapp"):
         with denim.Client(manager.address) as client:
             assert client.options(deadline=DEADLINE_S).call("sysapp:add", 2, 3) == 5
+
+
+def test_clients_in_tasks_find_the_manager_of_their_worker(folder):
+    elsewhere = c_environment() | {"DENIM_MANAGER": "tcp://192.0.2.1"}
+    with Manager(folder) as manager, Worker(manager, folder, "sysapp", env=elsewhere):
+        with denim.Client(manager.address) as client:
+            found = client.options(deadline=DEADLINE_S).call("sysapp:manager_of_tasks")
+            assert found == manager.address
 
 
 def test_denim_knows_its_words():
