@@ -169,6 +169,26 @@ def test_a_call_too_deep_is_a_recursion_error_and_nothing_ran(client, channel):
         assert "bound" in str(caught.value)
 
 
+def test_the_extension_takes_depth_and_parent_and_no_nonsense():
+    extension = pytest.importorskip("denim._denim")
+    client = extension.Client("ipc://@denim-nobody-there")
+    for depth, parent, error in (
+        (-1, None, ValueError),
+        (256, None, ValueError),
+        ("1", None, TypeError),
+        (1, "x" * 24, TypeError),
+        (1, b"x" * 23, ValueError),
+    ):
+        with pytest.raises(error, match=r"depth|parent|int"):
+            client.call("m:f", [b"[[]]"], 1, *OUTSIDE, depth, parent)
+    number = client.submit("m:f", [b"[[]]"], 1, "token", 0, *OUTSIDE, 9, PARENT)
+    (reply,) = client.recv(1, PATIENCE)  # nobody is asked
+    assert (reply.id, reply.token, reply.started) == (number, "token", False)
+    assert reply.outcome == extension.OUTCOMES["NESTING_TOO_DEEP"]
+    assert '"m:f" would be nested 9 levels deep' in reply.text
+    client.close()
+
+
 # --- when its place is lent ----------------------------------------------------------------------
 
 
@@ -461,21 +481,34 @@ def test_threads_that_wait_at_any_moment_tell_the_truth_in_the_end(slot):
 def test_what_a_task_has_left_waiting_ends_with_it(slot, tmp_path):
     path = fifo(tmp_path)
     code = (
-        f"threads = [threading.Thread(target=nesting.wait, args=(later, {str(path)!r}))]\n"
-        "import nest\nnest.left = threads\nthreads[0].start()"
+        "waiting = threading.Event()\n"
+        "def work():\n"
+        "    waiting.set()\n"
+        f"    later({str(path)!r})\n"
+        "import nest\n"
+        "nest.left = threading.Thread(target=nesting.wait, args=(work,))\n"
+        "nest.left.start()\n"
+        "waiting.wait()"
     )
     slot.run("nest:run", [[code]])
     expect(slot, "LEND", "RESULT")
-    first = slot.sent
 
     second = fifo(tmp_path, "second")
-    slot.run("nest:run", [[f"nesting.wait(later, {str(second)!r})"]])
+    code = (
+        "import nest\n"
+        "def work():\n"
+        "    nest.left.join()\n"
+        "    print('joined')\n"
+        f"    later({str(second)!r})\n"
+        "nesting.wait(work)"
+    )
+    slot.run("nest:run", [[code]])
     expect(slot, "LEND")  # its own count begins at none
     path.write_text("the thread of the first task ends")
-    assert slot.sent == first + 1
+    slot.output(until="joined")
+    assert slot.link.is_quiet()
     second.write_text("on")
     expect(slot, "BACK", "RESULT")
-    assert run(slot, "import nest\nvalue = nest.left[0].join()") is None
 
 
 def test_a_thread_without_a_task_makes_ordinary_calls(slot, tmp_path):
