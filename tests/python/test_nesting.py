@@ -429,7 +429,7 @@ def expect(slot, *names, number=None):
 
 
 def test_a_slot_knows_the_task_in_hand(slot):
-    code = "parent, depth, priority = nesting.channel.task()\nvalue = [parent.hex(), depth, priority]"
+    code = "parent, *rest = nesting.channel.task()\nvalue = [parent.hex(), *rest]"
     parent = (slot.session + (1001).to_bytes(8, "big")).hex()
     assert run(slot, code, depth=3, priority=2) == [parent, 3, 2]
 
