@@ -203,20 +203,18 @@ dn_fleet_text (dn_effects_t *fx, const char *format, ...)
     return (const char *) rows.bytes;
 }
 
-/*  Of each level no more tasks run or wait than it has slots. */
+/*  Of each level no more tasks run or wait than there are slots. */
 static void
 check_levels (const dn_fleet_t *self)
 {
-    uint32_t upto = 0, at_depth[DENIM_NESTING_MAX + 1] = {0};
+    uint32_t at_depth[DENIM_NESTING_MAX + 1] = {0};
 
     for (uint32_t i = 0; i < dn_slots_used (self->slots); i++) {
         const dn_slot_t *slot = dn_slots_get (self->slots, i);
-        if (slot->state == DN_SLOT_BUSY || slot->state == DN_SLOT_LENT)
-            at_depth[TAILQ_FIRST (&slot->channel)->depth]++;
-    }
-    for (uint32_t depth = 0; depth <= DENIM_NESTING_MAX; depth++) {
-        upto += at_depth[depth];
-        dn_check (upto <= self->config.slots * (depth + 1));
+        if (slot->state != DN_SLOT_BUSY && slot->state != DN_SLOT_LENT)
+            continue;
+        uint32_t *level = &at_depth[TAILQ_FIRST (&slot->channel)->depth];
+        dn_check (++*level <= self->config.slots);
     }
 }
 

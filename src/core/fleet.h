@@ -11,7 +11,7 @@
  *  an idle slot. What has not started is the supervisor's still: it is taken back when the task
  *  before it turns out long, when the slot dies, when it is cancelled.
  *
- *  A task that waits in a nested call lends its place to tasks that are nested deeper: see
+ *  A task that waits in a nested call lends its place to tasks of other levels of nesting: see
  *  fleet_lend.c.
  *
  *  Must never know: what is in a payload, how a process is made. One thread at a time.

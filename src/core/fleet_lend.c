@@ -1,11 +1,10 @@
 /*  fleet_lend.c - a task that waits in a nested call lends its place
  *
  *  Its process stays, with all that the task has on its stack, and another one works in its place,
- *  so that as many tasks run as there are slots. What the place is lent to is nested deeper than
- *  the task itself: of those that are nested no deeper than `depth`, no more than
- *  slots * (depth + 1) are here. So whatever waits here, the deepest calls among it find a place or
- *  run, and all get on: nested calls cannot block each other, and there are no more processes than
- *  slots * (levels + 1).
+ *  so that as many tasks run as there are slots. Of each level of nesting no more tasks than that
+ *  run or wait: a lent place is for other levels. So those who wait for calls of a level leave its
+ *  slots free, the deepest calls run, and all get on: nested calls cannot block each other, and
+ *  there are no more processes than slots * (levels + 1).
  *
  *  When the call has ended the task goes on at once, and for a moment more tasks run than there are
  *  slots: nothing begins until that is over. Processes beyond the slots are kept for a while, as a
@@ -76,24 +75,24 @@ dn_fleet_watch_wait (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effec
     }
 }
 
-/*  Tasks in slots that are nested no deeper, of those that wait only, or of all. */
+/*  Tasks of a level in slots: those that wait only, or all. */
 static uint32_t
-count_upto (const dn_fleet_t *self, unsigned depth, bool lent)
+count_level (const dn_fleet_t *self, unsigned depth, bool lent)
 {
-    uint32_t upto = 0;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < dn_slots_used (self->slots); i++) {
         const dn_slot_t *slot = dn_slots_get (self->slots, i);
         const dn_hold_t *head = TAILQ_FIRST (&slot->channel);
-        upto += head && head->depth <= depth && (!lent || slot->state == DN_SLOT_LENT);
+        count += head && head->depth == depth && (!lent || slot->state == DN_SLOT_LENT);
     }
-    return upto;
+    return count;
 }
 
 bool
 dn_fleet_is_shut (const dn_fleet_t *self, unsigned depth)
 {
     return dn_slots_in (self->slots, DN_SLOT_LENT) > 0 &&
-           count_upto (self, depth, true) >= self->config.slots * (depth + 1);
+           count_level (self, depth, true) >= self->config.slots;
 }
 
 /*  Those who stand by may find out that all slots for them are lent. */
@@ -148,15 +147,15 @@ bool
 dn_fleet_may_begin (const dn_fleet_t *self, unsigned depth)
 {
     return dn_slots_in (self->slots, DN_SLOT_LENT) == 0 ||
-           count_upto (self, depth, false) < self->config.slots * (depth + 1);
+           count_level (self, depth, false) < self->config.slots;
 }
 
 bool
 dn_fleet_may_take (const dn_fleet_t *self, unsigned depth)
 {
-    uint32_t upto = dn_holds_upto (self->holds, DN_HOLD_STANDBY, depth) +
-                    dn_holds_upto (self->holds, DN_HOLD_CHANNEL, depth);
-    return upto < self->config.slots * (depth + 1) + self->config.standby;
+    uint32_t count = dn_holds_level (self->holds, DN_HOLD_STANDBY, depth) +
+                     dn_holds_level (self->holds, DN_HOLD_CHANNEL, depth);
+    return count < self->config.slots + self->config.standby;
 }
 
 /*  ---- processes that are not needed any more ---- */

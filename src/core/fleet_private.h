@@ -251,7 +251,7 @@ void dn_fleet_note_lent (dn_fleet_t *self, int64_t now_ms);
 /*  Can processes of slots be made now? */
 bool dn_fleet_can_start (const dn_fleet_t *self);
 
-/*  May a task that is nested so deep begin in an idle slot? Lent places are for deeper ones. */
+/*  May a task that is nested so deep begin in an idle slot? Lent places are for other levels. */
 bool dn_fleet_may_begin (const dn_fleet_t *self, unsigned depth);
 
 /*  Are all slots for tasks that are nested so deep lent, so that none comes free before a task that

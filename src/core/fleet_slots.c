@@ -16,7 +16,7 @@ is_zygote (const dn_fleet_t *self, const dn_slot_t *slot)
     return slot == dn_slots_get (self->slots, DN_SLOT_ZYGOTE);
 }
 
-/*  The last one of a channel; after a take-back the one that runs, as those before it have ended and
+/*  The last one of a channel; after a take-back the one that runs: those before it have ended, and
  *  their answers are under way. */
 static dn_hold_t *
 last_task (const dn_slot_t *slot)
@@ -46,15 +46,15 @@ dn_fleet_wants_rest (const dn_fleet_t *self, const dn_slot_t *slot, uint32_t mor
            slot->sent >= DN_CHANNEL_NUMBER_MAX;
 }
 
-/*  A task runs when the one before it has ended: it must not be nested less deep, else there could
- *  be more tasks of its level than fleet_lend.c allows. */
+/*  A task runs when the one before it has ended: it must be of the same level, else there could be
+ *  more of its level by then than fleet_lend.c allows. */
 static bool
 has_room (const dn_fleet_t *self, int64_t now_ms, const dn_slot_t *slot, const dn_hold_t *hold,
           uint32_t work_us)
 {
     return slot->state == DN_SLOT_BUSY && slot->count < DN_CHANNEL_TASKS &&
            slot->work_us + work_us <= DN_CHANNEL_WORK_US && !slot->taking_back &&
-           now_ms - slot->head_ms <= DN_TAKE_BACK_MS && last_task (slot)->depth <= hold->depth &&
+           now_ms - slot->head_ms <= DN_TAKE_BACK_MS && last_task (slot)->depth == hold->depth &&
            !dn_fleet_wants_rest (self, slot, slot->count);
 }
 
@@ -142,7 +142,7 @@ static bool
 may_pass (const dn_fleet_t *self)
 {
     uint32_t standing = dn_holds_count (self->holds, DN_HOLD_STANDBY);
-    return has_idle (self) && dn_holds_upto (self->holds, DN_HOLD_STANDBY, 0) < standing;
+    return has_idle (self) && dn_holds_level (self->holds, DN_HOLD_STANDBY, 0) < standing;
 }
 
 /*  A worker that was cut off starts nothing before the manager has seen what it holds. */

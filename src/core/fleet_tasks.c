@@ -43,7 +43,11 @@ dn_fleet_requeue (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_effects_
     hold->doom = (dn_hold_end_t){0};
     hold->interrupted = false;
     hold->kill_ms = DN_NEVER;
-    if (!end_unstarted (self, now_ms, hold, fx))
+    if (end_unstarted (self, now_ms, hold, fx))
+        return;
+    if (!hold->forgotten && dn_fleet_is_shut (self, hold->depth))
+        dn_fleet_refuse (self, hold, DENIM_REASON_STANDBY, fx);
+    else
         stand_by (self, hold, true);
 }
 

@@ -69,15 +69,11 @@ dn_candidate_t
 dn_manager_candidate (const dn_peer_t *worker, unsigned depth)
 {
     const dn_worker_part_t *part = &worker->u.worker;
-    uint32_t                own = dn_manager_own_slots (worker);
-    dn_candidate_t          place = {.slots = part->slots,
-                                     .own = own,
-                                     .standby_max = part->standby,
-                                     .placed = part->placed + part->reserved,
-                                     .level = own * (depth + 1)};
-    for (unsigned i = 0; i <= depth; i++)
-        place.upto += part->at_depth[i];
-    return place;
+    return (dn_candidate_t){.slots = part->slots,
+                            .own = dn_manager_own_slots (worker),
+                            .standby_max = part->standby,
+                            .placed = part->placed + part->reserved,
+                            .level = part->at_depth[depth]};
 }
 
 static bool

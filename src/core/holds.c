@@ -133,12 +133,9 @@ dn_holds_count (const dn_holds_t *self, dn_hold_state_t state)
 }
 
 uint32_t
-dn_holds_upto (const dn_holds_t *self, dn_hold_state_t state, unsigned depth)
+dn_holds_level (const dn_holds_t *self, dn_hold_state_t state, unsigned depth)
 {
-    uint32_t count = 0;
-    for (unsigned i = 0; i <= depth && i <= DENIM_NESTING_MAX; i++)
-        count += self->at_depth[state][i];
-    return count;
+    return self->at_depth[state][depth];
 }
 
 uint32_t
@@ -435,12 +432,14 @@ dn_holds_check (const dn_holds_t *self)
     }
     for (int state = 0; state < DN_HOLD_STATES; state++) {
         dn_check (count[state] == self->count[state]);
-        dn_check (dn_holds_upto (self, (dn_hold_state_t) state, DENIM_NESTING_MAX) == count[state]);
+        for (unsigned depth = 0; depth <= DENIM_NESTING_MAX; depth++)
+            count[state] -= self->at_depth[state][depth];
+        dn_check (count[state] == 0);
     }
-    dn_check (count[DN_HOLD_NEW] == 0);
-    dn_check (check_line (&self->standby, DN_HOLD_STANDBY) == count[DN_HOLD_STANDBY]);
-    dn_check (check_line (&self->outbox, DN_HOLD_OUTBOX) == count[DN_HOLD_OUTBOX]);
-    dn_check (check_line (&self->kept, DN_HOLD_KEPT) == count[DN_HOLD_KEPT]);
+    dn_check (self->count[DN_HOLD_NEW] == 0);
+    dn_check (check_line (&self->standby, DN_HOLD_STANDBY) == self->count[DN_HOLD_STANDBY]);
+    dn_check (check_line (&self->outbox, DN_HOLD_OUTBOX) == self->count[DN_HOLD_OUTBOX]);
+    dn_check (check_line (&self->kept, DN_HOLD_KEPT) == self->count[DN_HOLD_KEPT]);
     dn_check (answer_bytes == self->answer_bytes);
     dn_check (dn_index_count (self->index) == dn_pool_used (self->pool));
 }

@@ -149,8 +149,8 @@ uint32_t dn_holds_all (const dn_holds_t *self);
 uint32_t dn_holds_ended (const dn_holds_t *self);
 uint64_t dn_holds_answer_bytes (const dn_holds_t *self);
 
-/*  Tasks in that state that are nested no deeper than `depth`. */
-uint32_t dn_holds_upto (const dn_holds_t *self, dn_hold_state_t state, unsigned depth);
+/*  Tasks in that state that are nested so deep. */
+uint32_t dn_holds_level (const dn_holds_t *self, dn_hold_state_t state, unsigned depth);
 
 /*  The next task of any state at or after *row (which moves behind it), NULL at the end. */
 dn_hold_t *dn_holds_next (const dn_holds_t *self, uint32_t *row);

@@ -4,15 +4,6 @@
  */
 #include "core/place.h"
 
-uint32_t
-dn_place_standby (const dn_candidate_t *worker, double mean_us)
-{
-    if (mean_us <= 0)
-        return 0;
-    double tasks = (double) DN_STANDBY_WORK_US * worker->own / mean_us;
-    return tasks < worker->standby_max ? (uint32_t) tasks : worker->standby_max;
-}
-
 static uint32_t
 beyond (uint32_t limit, uint32_t count)
 {
@@ -20,10 +11,20 @@ beyond (uint32_t limit, uint32_t count)
 }
 
 uint32_t
+dn_place_standby (const dn_candidate_t *worker, double mean_us)
+{
+    uint32_t lent = beyond (worker->slots, worker->own);
+    if (mean_us <= 0)
+        return 0;
+    double tasks = (double) DN_STANDBY_WORK_US * beyond (worker->own, lent) / mean_us;
+    return tasks < worker->standby_max ? (uint32_t) tasks : worker->standby_max;
+}
+
+uint32_t
 dn_place_room (const dn_candidate_t *worker, uint32_t standby)
 {
     uint32_t all = beyond (worker->slots + standby, worker->placed);
-    uint32_t level = beyond (worker->level + standby, worker->upto);
+    uint32_t level = beyond (worker->own + standby, worker->level);
     return all < level ? all : level;
 }
 

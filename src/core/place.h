@@ -4,9 +4,9 @@
  *  that has most of them free in proportion; only when no slot is free anywhere, and tasks of its
  *  service are short, it stands by behind the slots of the worker that has least to do.
  *
- *  A task that waits in a nested call lends its slot to tasks that are nested deeper: for those of
- *  no more than `depth` levels there are (depth + 1) times the slots of the worker's own, so that
- *  each level finds some, however many tasks of the levels above wait for it.
+ *  A task that waits in a nested call lends its slot, but not to tasks of its own level: of each
+ *  level there are no more than the worker has slots of its own, so that each finds some, however
+ *  many tasks of the levels above wait for it.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -25,11 +25,11 @@ typedef struct {
     uint32_t own;         /* and without those */
     uint32_t standby_max; /* that it takes beyond those */
     uint32_t placed;      /* tasks that hold a place there now */
-    uint32_t level;       /* slots for tasks nested no deeper than this one, */
-    uint32_t upto;        /* and those of `placed` that are */
+    uint32_t level;       /* those of `placed` that are nested as deep as the task */
 } dn_candidate_t;
 
-/*  Tasks that may stand by at a worker, for a service whose tasks run `mean_us` (0: not known). */
+/*  Tasks that may stand by at a worker, for a service whose tasks run `mean_us` (0: not known). The
+ *  slots of tasks that wait come free when their calls end, so they do not count. */
 uint32_t dn_place_standby (const dn_candidate_t *worker, double mean_us);
 
 /*  Places for the task, if so many may stand by. */

@@ -69,8 +69,8 @@ view_worker (const sim_t *sim, const dn_peer_t *peer, const uint32_t number[SIM_
 {
     const dn_services_t    *table = dn_manager_services (sim->manager.core);
     const dn_worker_part_t *part = &peer->u.worker;
-    dn_candidate_t          place = {.own = part->slots, .standby_max = part->standby};
-    uint32_t                worker = peer->session.bytes[0] - 0xa0u;
+    dn_candidate_t place = {.slots = part->slots, .own = part->slots, .standby_max = part->standby};
+    uint32_t       worker = peer->session.bytes[0] - 0xa0u;
 
     if (worker >= SIM_WORKERS)
         return;

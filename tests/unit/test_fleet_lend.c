@@ -143,7 +143,7 @@ wait_of_another_task_is_ignored (void **state)
 }
 
 static void
-lent_place_is_for_calls_that_are_nested_deeper (void **state)
+lent_place_is_not_for_tasks_of_the_same_level (void **state)
 {
     world_t *world = up (1, false);
     (void) state;
@@ -195,7 +195,7 @@ task_that_stands_by_is_handed_back_when_all_slots_for_it_are_lent (void **state)
 
 /*  It would run as soon as that one has ended, whatever else is there by then. */
 static void
-short_task_is_not_put_behind_one_that_is_nested_deeper (void **state)
+short_task_is_not_put_behind_one_of_another_level (void **state)
 {
     world_t *world = up (1, false);
     (void) state;
@@ -210,7 +210,8 @@ short_task_is_not_put_behind_one_that_is_nested_deeper (void **state)
     assert_int_equal (slot_with (world, 2), -1);
     assert_int_equal (in_channel (world, 0), 1); /* nor does any pass it */
     world_answer (world, 0, 100);
-    assert_int_equal (in_channel (world, 0), 2);
+    assert_int_equal (slot_with (world, 2), 0);
+    assert_int_equal (in_channel (world, 0), 1);
     world_free (world);
 }
 
@@ -395,9 +396,9 @@ what_is_behind_a_task_that_waits_goes_elsewhere (void **state)
     run_at (world, 1, 0);
     run_at (world, 2, 0);
     run_at (world, 3, 1);
-    assert_int_equal (in_channel (world, 0), 3);
+    assert_int_equal (in_channel (world, 0), 2);
     lend (world, 0, 1, 1);
-    assert_int_equal (slot_with (world, 2), -1);
+    assert_int_equal (refusal_of (world, 2)->reason, DENIM_REASON_STANDBY);
     assert_int_equal (slot_with (world, 3), 1);
     world_free (world);
 }
@@ -469,10 +470,10 @@ main (void)
             place_is_offered_at_once_and_before_its_process_is_there_if_that_is_forked),
         cmocka_unit_test (short_wait_lends_nothing),
         cmocka_unit_test (wait_of_another_task_is_ignored),
-        cmocka_unit_test (lent_place_is_for_calls_that_are_nested_deeper),
+        cmocka_unit_test (lent_place_is_not_for_tasks_of_the_same_level),
         cmocka_unit_test (task_that_stands_by_is_passed_by_those_that_may_have_a_lent_place),
         cmocka_unit_test (task_that_stands_by_is_handed_back_when_all_slots_for_it_are_lent),
-        cmocka_unit_test (short_task_is_not_put_behind_one_that_is_nested_deeper),
+        cmocka_unit_test (short_task_is_not_put_behind_one_of_another_level),
         cmocka_unit_test (each_level_has_as_many_slots_as_there_are),
         cmocka_unit_test (task_at_the_bound_lends_nothing_and_is_told_of),
         cmocka_unit_test (worker_that_lends_nothing_has_no_more_processes_than_slots),

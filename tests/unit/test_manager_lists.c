@@ -78,7 +78,7 @@ a_task_that_was_seen_at_its_worker_and_is_not_there_is_lost (void **state)
 {
     bench_t *self = bench_up (state, 2);
     bench_submit (self, CLIENT, 1);
-    dn_row_held_t row = {bench_session (1), 1, 1, 1};
+    dn_row_held_t row = {bench_session (1), 1, 1, 1, 0};
     bench_pass (self, BEAT_MS);
     bench_held (self, WORKER, bench_mark (self, WORKER), &row, 1);
     bench_pass (self, BEAT_MS);
@@ -354,7 +354,7 @@ a_task_that_its_worker_was_told_to_forget_holds_a_place_for_nobody (void **state
 {
     bench_t      *self = bench_up (state, 1);
     bench_hello_t hello = {
-        .slots = 1, .held = &(dn_row_held_t){bench_session (2), 4, 1, 3}, .helds = 1};
+        .slots = 1, .held = &(dn_row_held_t){bench_session (2), 4, 1, 3, 0}, .helds = 1};
     bench_hello (self, WORKER, 9, 3, &hello);
     assert_int_equal (dn_manager_placed (self->core), 1);
     assert_int_equal (dn_peers_count (dn_manager_peers (self->core), DN_ROLE_CLIENT), 1);
