@@ -1,7 +1,7 @@
 /*  test_fleet_random.c - whatever happens in whatever order, every task ends once
  *
- *  A false manager and false slots do what a random number says: tasks come, start, are answered,
- *  cancelled; slots die; the socket fills up, breaks, comes back; what the fleet sends gets lost.
+ *  A false manager and false slots do what a random number says: tasks come, start, wait in nested
+ *  calls, are answered, cancelled; slots die; the socket fills up, breaks, comes back; what the fleet sends gets lost.
  *  The manager settles what it has heard of, soon or late, and asks again for what a list says has
  *  ended and it has not heard of; at times it settles what nobody wants, forgets a client, gives a
  *  task that was refused once more. After each step the fleet asserts what must hold of it, and
@@ -43,6 +43,7 @@ typedef struct {
     uint64_t seed;
     world_t *world;
     uint64_t random;
+    uint32_t rows;      /* of slots, with those that work in lent places */
     uint64_t tasks;     /* numbers given so far */
     bool     connected; /* the fleet is welcomed, as far as the manager knows */
     bool     lossless;  /* all that is sent arrives, from here on */
@@ -211,6 +212,8 @@ play_run (play_t *play)
         fields.soft_limit_ms = 1 + dice (play, 50);
     if (dice (play, 2))
         fields.flags = 2;
+    if (dice (play, 2))
+        fields.depth = (uint8_t) dice (play, DENIM_NESTING_MAX + 2);
     uint32_t kept = kept_count (play->world);
     world_run_of (play->world, client_of (seq), seq, &fields, large ? 10000 : 10);
     play->fate[seq].taken = kept_count (play->world) > kept || sends_of (play->world, seq);
@@ -266,16 +269,27 @@ play_forget (play_t *play)
 static void
 play_start (play_t *play)
 {
-    uint32_t      number = dice (play, 3);
+    uint32_t      number = dice (play, play->rows);
     world_slot_t *slot = &play->world->slot[number];
     if (slot->count && slot->task[slot->first + slot->count - 1].number > slot->started)
         world_start (play->world, number);
 }
 
+/*  Mostly it has started; else the fleet is not to believe it. */
+static void
+play_wait (play_t *play)
+{
+    uint32_t            number = dice (play, play->rows);
+    const world_slot_t *slot = &play->world->slot[number];
+    uint64_t            seq = in_channel (play->world, number) ? slot->task[slot->first].seq : 1;
+    if (slot->ready)
+        world_waits (play->world, number, dice (play, 3) ? DN_MSG_LEND : DN_MSG_BACK, seq);
+}
+
 static void
 play_answer (play_t *play)
 {
-    uint32_t number = dice (play, 3);
+    uint32_t number = dice (play, play->rows);
     if (in_channel (play->world, number))
         world_answer (play->world, number, dice (play, 4) ? dice (play, 100) : dice (play, 5000));
 }
@@ -283,7 +297,7 @@ play_answer (play_t *play)
 static void
 play_ready (play_t *play)
 {
-    uint32_t number = dice (play, 3);
+    uint32_t number = dice (play, play->rows);
     if (is_starting (play, number))
         world_ready (play->world, number);
 }
@@ -291,7 +305,7 @@ play_ready (play_t *play)
 static void
 play_exit (play_t *play)
 {
-    uint32_t number = dice (play, 3);
+    uint32_t number = dice (play, play->rows);
     if (dice (play, 4) == 0 && play->world->slot[number].alive)
         world_exit (play->world, number, dice (play, 2) ? SIGNALLED (9) : EXITED (1));
 }
@@ -300,7 +314,7 @@ play_exit (play_t *play)
 static void
 play_obey (play_t *play)
 {
-    for (uint32_t number = 0; number < 3; number++)
+    for (uint32_t number = 0; number < play->rows; number++)
         if (play->world->slot[number].alive && play->world->slot[number].doomed)
             world_exit (play->world, number, SIGNALLED (9));
 }
@@ -369,7 +383,7 @@ play_who (play_t *play)
 static void
 play_rss (play_t *play)
 {
-    uint32_t number = dice (play, 3);
+    uint32_t number = dice (play, play->rows);
     if (play->world->slot[number].alive)
         world_rss (play->world, number, dice (play, 20) ? 10 : 2000);
 }
@@ -381,7 +395,8 @@ static play_fn *const plays[] = {
     play_answer, play_answer,  play_answer,   play_exit,   play_ready,        play_obey,
     play_cancel, play_pass,    play_pass,     play_full,   play_writable,     play_beat,
     play_who,    play_welcome, play_welcome,  play_rss,    play_disconnected, play_settle,
-    play_settle, play_beat,    play_unwanted, play_forget, play_run_again,
+    play_settle, play_beat,    play_unwanted, play_forget, play_run_again,    play_wait,
+    play_wait,
 };
 
 /*  ---- one game ---- */
@@ -395,7 +410,7 @@ run_out (play_t *play)
         play_welcome (play);
         play_writable (play);
         play_obey (play);
-        for (uint32_t number = 0; number < 3; number++) {
+        for (uint32_t number = 0; number < play->rows; number++) {
             if (is_starting (play, number))
                 world_ready (play->world, number);
             while (in_channel (play->world, number))
@@ -429,6 +444,8 @@ game (uint64_t seed)
     config.rss_max = 1000;
     config.outbox_bytes = dice (&play, 2) ? 300 : 3000;
     config.recycle_tasks = dice (&play, 2) ? 30 : 0;
+    config.nesting = dice (&play, 2);
+    play.rows = dn_fleet_rows (&config);
     play.world = world_up (&config);
     play.connected = true;
     for (int step = 0; step < STEPS; step++) {
