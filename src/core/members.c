@@ -437,11 +437,13 @@ static void
 take_places (dn_manager_t *self, dn_peer_t *worker, const dn_offer_t *offer)
 {
     dn_worker_part_t *part = &worker->u.worker;
+    uint32_t          own = dn_manager_own_slots (worker);
     part->slots = offer->slots;
     part->lent = offer->lent;
     part->blocked = offer->blocked;
     part->standby = offer->standby;
-    self->slots = dn_manager_count_slots (self);
+    if (dn_manager_own_slots (worker) != own)
+        self->slots = dn_manager_count_slots (self);
     self->granting = dn_waiters_count (self->waiters) > 0;
 }
 
@@ -499,6 +501,7 @@ dn_manager_on_worker_hello (dn_manager_t *self, const dn_manager_event_t *in, dn
                                .lent = hello->lent,
                                .blocked = hello->blocked,
                                .standby = hello->standby});
+    self->slots = dn_manager_count_slots (self); /* it may have been quiet, or gone */
 
     self->roster += joins;
     dn_news_t news = {0};

@@ -162,7 +162,7 @@ say_open (int number, uint64_t mark)
         if (dn_rows_put (&calls, DN_ROW_OPEN, &row) < 0)
             return; /* more than fits: say nothing rather than half */
     }
-    dn_row_want_t want = {dn_str (SERVICE), 1, self->held, 1};
+    dn_row_want_t want = {dn_str (SERVICE), 1, self->held, 1, 0};
     if (self->held)
         dn_rows_put (&wants, DN_ROW_WANT, &want);
     msg.u.open.calls = dn_rows_list (&calls);

@@ -73,6 +73,19 @@ def test_many_callers_that_nest_all_end(single):
         assert client.gather(*calls) == [5] * 20
 
 
+@pytest.mark.parametrize(("workers", "slots"), [(1, 1), (1, 2), (2, 1), (2, 3)])
+def test_many_trees_of_calls_end_on_few_slots(folder, workers, slots):
+    """Whatever of each other's places they have: as many slots for each level, and no more."""
+    wanted = [0, 1, 1, 2, 3, 5, 8, 13, 21]
+    options = {"workers": workers, "slots": slots, **NEST}
+    with local_cluster(folder, **options) as cluster, cluster.client() as client:
+        limited = client.options(deadline=DEADLINE_S)
+        trees = [i * 7 % 9 for i in range(40)]
+        futures = [limited.submit("nestapp:fib", n) for n in trees]
+        assert client.gather(*futures) == [wanted[n] for n in trees]
+        assert len(cluster.slot_pids) <= workers * slots * 9
+
+
 def test_a_lent_slot_is_not_given_to_fresh_calls(single, folder):
     begun, end = folder / "begun", folder / "end"
     with single.client() as client, single.client() as other:
