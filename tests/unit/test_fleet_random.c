@@ -2,12 +2,12 @@
  *
  *  A false manager and false slots do what a random number says: tasks come, start, wait in nested
  *  calls, are answered, cancelled; slots die; the socket fills up, breaks, comes back; what the
- *  fleet sends gets lost. The manager settles what it has heard of, soon or late, and asks again for
- *  what a list says has ended and it has not heard of; at times it settles what nobody wants,
- *  forgets a client, gives a task that was refused once more. After each step the fleet asserts what
- *  must hold of it, and nothing was sent that was not asked for. In the end all is let run out:
- *  every task that was taken has had exactly one answer or refusal, and nothing is held any more. A
- *  seed that fails is printed: put it into `seeds`.
+ *  fleet sends gets lost. The manager settles what it has heard of, soon or late, and asks again
+ *  for what a list says has ended and it has not heard of; at times it settles what nobody wants,
+ *  forgets a client, gives a task that was refused once more. After each step the fleet asserts
+ *  what must hold of it, and nothing was sent that was not asked for. In the end all is let run
+ *  out: every task that was taken has had exactly one answer or refusal, and nothing is held any
+ *  more. A seed that fails is printed: put it into `seeds`.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
