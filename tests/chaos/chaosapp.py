@@ -17,6 +17,11 @@ import os
 import time
 from functools import cache
 
+import denim
+
+
+INNER = "~"  # begins the key of a call that a task has made, as the checker knows
+
 
 @cache
 def _log() -> int:
@@ -39,6 +44,21 @@ def nap(key: str, seconds: float) -> str:
     _note("begin", key)
     time.sleep(seconds)
     _note("end", key)
+    return key
+
+
+def nest(key: str, levels: int) -> str:
+    """A task that calls tasks. What becomes of its calls is not its end; that they have one is."""
+    _note("begin", key)
+    inner = f"{INNER}{key}.{os.getpid()}.{time.monotonic_ns()}"
+    client = denim.default_client()
+    try:
+        if levels > 1:
+            client.call("chaosapp:nest", inner, levels - 1)
+        else:
+            client.call("chaosapp:short", inner)
+    except (denim.DenimError, denim.TaskCancelled):
+        pass
     return key
 
 

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+INNER = "~"  # begins the key of a call that a task has made, once; only its executions are known
 ATTEMPTS_MAX = 3  # of an idempotent call, when its end does not say how many there were
 
 # How the end of a call is counted, by the name of its exception.
@@ -125,7 +126,11 @@ def check(history: History) -> Verdict:
         for kind, sentence in _faults(call, ends, runs, group, hurts, history):
             verdict.violations.append((kind, key, sentence))
     for key in history.runs.keys() - history.calls.keys():
-        verdict.violations.append(("unexpected", key, "ran, and nobody submitted it"))
+        if not key.startswith(INNER):
+            verdict.violations.append(("unexpected", key, "ran, and nobody submitted it"))
+        elif len(history.runs[key]) > 1:
+            sentence = f"ran {len(history.runs[key])} times, and may once: a task has called it"
+            verdict.violations.append(("duplicated", key, sentence))
     for key in history.ends.keys() - history.calls.keys():
         verdict.violations.append(("unexpected", key, "ended, and nobody submitted it"))
     return verdict

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import denim
 
 LONG_NAP_S = 0.3
+LEVELS = 3  # of nested calls
 CANCELLED = 0.06  # parts of all calls
 KILLED = 0.01
 WITH_DEADLINE = 0.1
@@ -46,9 +47,13 @@ class Choice(NamedTuple):
 
 
 def choose(dice: random.Random) -> Choice:
-    """The mix: most are short, some sleep, some raise."""
-    task = dice.choices(("short", "nap", "fail"), (80, 12, 8))[0]
-    args = (dice.uniform(0.005, LONG_NAP_S),) if task == "nap" else ()
+    """The mix: most are short, some sleep, some raise, some call others."""
+    task = dice.choices(("short", "nap", "fail", "nest"), (72, 12, 8, 8))[0]
+    args: tuple[Any, ...] = ()
+    if task == "nap":
+        args = (dice.uniform(0.005, LONG_NAP_S),)
+    elif task == "nest":
+        args = (dice.randint(1, LEVELS),)
     options: dict[str, Any] = {}
     if dice.random() < IDEMPOTENT:
         options["idempotent"] = True

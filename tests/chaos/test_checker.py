@@ -113,6 +113,14 @@ def test_a_run_that_nobody_asked_for_is_unexpected():
     assert [(kind, key) for kind, key, _ in check(made).violations] == [("unexpected", "x")]
 
 
+def test_a_call_that_a_task_made_runs_once_at_most():
+    made = history(VALUE)
+    made.runs["~k.7.1"] = [Run("w1.1", 7, 3)]
+    assert kinds(made) == []
+    made.runs["~k.7.1"].append(Run("w2.1", 8, 4))
+    assert kinds(made) == ["duplicated"]
+
+
 def test_the_groups_add_up_to_what_was_submitted():
     made = history(VALUE)
     for number, outcome in enumerate(["Rejected", "TaskCancelled", "WorkerLost", "Strange"]):
