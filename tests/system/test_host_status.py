@@ -101,7 +101,7 @@ def test_a_worker_that_is_frozen_is_listed_without_an_answer(cluster):
     os.kill(pid, signal.SIGSTOP)
     try:
         assert told_by(pid) == {"pid": pid, "error": "does not answer"}
-        assert row_of(pid) == [str(pid), "does not answer", "-", "-", "-", "-", "-"]
+        assert row_of(pid) == [str(pid), "does not answer", "-", "-", "-", "-", "-", "-"]
     finally:
         os.kill(pid, signal.SIGCONT)
     await_told(pid, lambda told: told["connected"], "the worker's answer")
