@@ -45,7 +45,7 @@ import traceback
 from json.encoder import c_make_encoder, encode_basestring  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import CodecError, NotAllowed
+from .errors import CodecError, NotAllowed, RemoteError
 from .tags import DEPTH_MAX, FRAMES_MAX, INLINE_MAX, Reader, Writer
 from .unfit import Unfit
 
@@ -402,7 +402,8 @@ class Raised(NamedTuple):
 def encode_exception(error: BaseException) -> list[Buffer]:
     """Encode what a task raised, as JSON (codec JSON, whatever the call's codec). Never raises.
 
-    The frames of denim itself at the outer end of the traceback are left out.
+    The frames of denim itself at the outer end of the traceback are left out. What a call that the
+    task made has raised, as RemoteError, is told as what it was there.
 
     >>> decode_exception(encode_exception(KeyError("x")))[:4]
     ('KeyError', 'builtins', 'KeyError', "'x'")
@@ -415,6 +416,11 @@ def encode_exception(error: BaseException) -> list[Buffer]:
         "message": _cut(_message(error), MESSAGE_MAX),
         "traceback": _cut(_traceback(error), TRACEBACK_MAX),
     }
+    if kind is RemoteError and error.type_name:  # type: ignore[attr-defined]
+        document["type"] = document["qualname"] = error.type_name  # type: ignore[attr-defined]
+        document["module"] = error.module  # type: ignore[attr-defined]
+        document["message"] = _cut(error.message, MESSAGE_MAX)  # type: ignore[attr-defined]
+        return [json.dumps(document).encode()]  # without args: nobody is to make one of it
     try:
         args = _carried(error.args)
         made: Any = OSError.__reduce__(error)[1] if isinstance(error, OSError) else error.args

@@ -105,6 +105,19 @@ def test_an_attribute_that_does_not_exist_is_refused():
         denim.DenimError("x", tsak="m:f")
 
 
+def test_what_a_nested_call_has_raised_is_told_as_what_it_was_at_every_level():
+    class Own(Exception):
+        pass
+
+    error = raised(Own("it rained"))
+    for _ in range(3):
+        assert type(error) is denim.RemoteError
+        assert (error.type_name, error.message) == ("Own", "it rained")
+        assert str(error).startswith("Own: it rained")
+        error = raised(error)
+    assert error.traceback_text.count("Own: it rained") > 3  # with the way that it took
+
+
 # --- the table -----------------------------------------------------------------------------------
 
 
