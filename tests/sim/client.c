@@ -54,6 +54,7 @@ do_complete (sim_t *sim, uint32_t number, const dn_effect_t *effect)
     sim_note (sim, SIM_NODE_CLIENTS + number, "ends", (uint64_t) (call - sim->call),
               effect->msg.u.result.outcome, NULL, 0);
     sim_ledger_end (sim, call, &effect->msg.u.result, self->hand);
+    sim_nest_ended (sim, call);
 }
 
 static void
@@ -102,9 +103,10 @@ submit (sim_t *sim, uint32_t number, uint16_t row)
     dn_request_t  request = {
          .service = dn_str (services[call->service]),
          .task = dn_str ("m:f"),
-         .parent = {"", 0},
+         .parent = {call->parent, call->depth ? DENIM_PARENT_BYTES : 0},
          .codec = DENIM_CODEC_JSON,
          .priority = call->priority,
+         .depth = call->depth,
          .idempotent = call->idempotent,
          .finish = call->finish,
          .deadline_ms = call->deadline_ms < 0 ? DN_NEVER : sim_now_ms (sim) + call->deadline_ms,
@@ -224,6 +226,7 @@ say_goodbye (sim_t *sim, uint32_t number)
     self->left = true;
     sim_note (sim, SIM_NODE_CLIENTS + number, "left", 0, 0, NULL, 0);
     sim->node[SIM_NODE_CLIENTS + number].alive = false;
+    self->ended_us = sim->now_us;
     sim_socket_close (sim, SIM_NODE_CLIENTS + number, sim_dice (sim, 4) != 0);
     dn_session_destroy (&self->core);
 }
@@ -273,7 +276,7 @@ sim_client_start (sim_t *sim, uint32_t number)
         .unknown_grace_ms = 5000,
     };
 
-    self->window = sim_dice (sim, 4) ? SIM_CALLS : 4 + sim_dice (sim, 12);
+    self->window = sim_dice (sim, 4) ? SIM_PLANNED : 4 + sim_dice (sim, 12);
     self->id.bytes[0] = (uint8_t) (0xc0 + number);
     for (int i = 1; i < 16; i++)
         self->id.bytes[i] = (uint8_t) (sim_dice (sim, 8) ? 0 : sim_dice (sim, 256));
@@ -297,6 +300,7 @@ sim_client_kill (sim_t *sim, uint32_t number)
         return;
     sim_note (sim, SIM_NODE_CLIENTS + number, "killed", 0, 0, NULL, 0);
     node->alive = false;
+    self->ended_us = sim->now_us;
     sim_socket_close (sim, SIM_NODE_CLIENTS + number, false);
     dn_session_destroy (&self->core);
 }

@@ -67,6 +67,13 @@ any_peer (sim_t *sim)
     return worker;
 }
 
+/*  Those of slots end with them, and not by themselves. */
+static uint32_t
+any_caller (sim_t *sim)
+{
+    return any_of (sim, SIM_NODE_CLIENTS, sim->callers);
+}
+
 /*  A length in beats, as likely short as long. */
 static int64_t
 some_beats_us (sim_t *sim)
@@ -199,7 +206,7 @@ drain_worker (sim_t *sim)
 static void
 leave_client (sim_t *sim)
 {
-    uint32_t node = any_client (sim);
+    uint32_t node = any_caller (sim);
     if (node == SIM_NODES)
         return;
     sim->client[node - SIM_NODE_CLIENTS].leaves = true;
@@ -289,7 +296,7 @@ strike (sim_t *sim, uint64_t fault_, uint64_t unused)
     case SIM_FAULT_FREEZE_WORKER: freeze (sim, any_worker (sim)); break;
     case SIM_FAULT_DRAIN_WORKER: drain_worker (sim); break;
     case SIM_FAULT_KILL_CLIENT:
-        if ((node = any_client (sim)) != SIM_NODES)
+        if ((node = any_caller (sim)) != SIM_NODES)
             sim_client_kill (sim, node - SIM_NODE_CLIENTS);
         break;
     case SIM_FAULT_FREEZE_CLIENT: freeze (sim, any_client (sim)); break;

@@ -175,6 +175,8 @@ hear_known (sim_t *sim, uint32_t client, const dn_known_t *known)
 void
 sim_ledger_told (sim_t *sim, uint32_t client, const dn_msg_t *msg)
 {
+    if (msg->kind == DN_MSG_REJECT && msg->u.reject.reason == DENIM_REASON_DEADLOCK)
+        sim_fail (sim, "deadlock: c%u is told of one, and all places are lent", client);
     if (msg->kind == DN_MSG_KNOWN)
         hear_known (sim, client, &msg->u.known);
     uint64_t seq = 0;

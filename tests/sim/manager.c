@@ -215,7 +215,8 @@ sim_manager_start (sim_t *sim)
 
     if (sim->node[NOW].alive)
         return;
-    bool                few = sim_dice (sim, 6) == 0 && !(sim->options.off & 1u << SIM_FAULT_FULL);
+    bool few = sim_dice (sim, 6) == 0 && !(sim->options.off & 1u << SIM_FAULT_FULL);
+    few = few && !sim->nesting; /* tasks that wait would hold all records, for ever */
     uint64_t            epoch = sim_random_next (&sim->random) >> 1 | 1;
     dn_manager_config_t config = {
         .epoch = epoch,

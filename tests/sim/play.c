@@ -21,6 +21,9 @@
 #define EMPTY_BEATS   36   /* for the tables: a client is gone after 30 */
 #define ENDING_MS     9000 /* besides: what does not go by beats, as a grace of 5 s */
 #define ATTEMPTS      3    /* that a core makes of a call that may run twice */
+#define NESTED        4    /* one history of so many is one of nested calls, */
+#define NESTED_CALLS  12   /* and has so many of each program, at most */
+#define NESTED_BEATS  2    /* besides, for each call of a task: until its turn comes */
 
 /*  ---- the beginning ---- */
 
@@ -56,6 +59,9 @@ reset (sim_t *sim, uint64_t seed)
     sim->now_us = 0;
     sim->healed = false;
     sim->settled_services = 0;
+    sim->nesting = 0;
+    sim->ending = false;
+    sim->callers = sim->clients = 0;
     sim_agenda_clear (&sim->agenda);
     sim_trace_clear (sim);
     sim->links = 0;
@@ -125,9 +131,11 @@ some_service (sim_t *sim)
     }
 }
 
-static void
-plan_call (sim_t *sim, uint32_t client, int64_t at_us)
+sim_call_t *
+sim_plan_call (sim_t *sim, uint32_t client, int64_t at_us)
 {
+    if (sim->calls == SIM_CALLS)
+        return NULL;
     uint16_t    row = (uint16_t) sim->calls++;
     sim_call_t *call = &sim->call[row];
 
@@ -162,15 +170,16 @@ plan_call (sim_t *sim, uint32_t client, int64_t at_us)
     sim_at (sim, at_us, ask, client, (uint64_t) SIM_ASK_SUBMIT << 16 | row);
     if (wished && sim_faulty (sim, SIM_FAULT_CANCEL))
         sim_at (sim, at_us + wish_us, ask, client, what << 16 | row);
+    return call;
 }
 
 /*  As much as they may, all for the first service, and short. */
 static void
 plan_crowd (sim_t *sim, uint32_t client)
 {
-    for (int i = 0; i < SIM_CALLS / SIM_CLIENTS - 1; i++) {
-        sim_call_t *call = &sim->call[sim->calls];
-        plan_call (sim, client, sim_between (sim, 0, SIM_MS (2 * sim->heartbeat_ms)));
+    for (int i = 0; i < SIM_PLANNED / SIM_CALLERS - 1; i++) {
+        int64_t     at_us = sim_between (sim, 0, SIM_MS (2 * sim->heartbeat_ms));
+        sim_call_t *call = sim_plan_call (sim, client, at_us);
         call->priority = client == 0 ? 2 : (uint8_t) sim_dice (sim, 2);
         call->run_us = sim_between (sim, SIM_MS (2), SIM_MS (20));
         for (call->service = 0; !(sim->settled_services & 1 << call->service);)
@@ -182,13 +191,13 @@ plan_crowd (sim_t *sim, uint32_t client)
 static void
 plan_calls (sim_t *sim, uint32_t client)
 {
-    uint32_t left = 1 + sim_dice (sim, SIM_CALLS / SIM_CLIENTS - 1);
+    uint32_t left = 1 + sim_dice (sim, sim->nesting ? NESTED_CALLS : SIM_PLANNED / SIM_CALLERS - 1);
 
     while (left) {
         int64_t  at_us = sim_between (sim, 0, sim->heal_us / (sim->lasting ? 3 : 1));
         uint32_t burst = sim_dice (sim, 4) ? 1 : 1 + sim_dice (sim, 16);
         for (; burst && left; burst--, left--)
-            plan_call (sim, client, at_us + (int64_t) burst);
+            sim_plan_call (sim, client, at_us + (int64_t) burst);
     }
 }
 
@@ -206,6 +215,18 @@ start_worker (sim_t *sim, uint64_t services, uint64_t unused)
     sim_worker_start (sim, (uint8_t) services, SIM_WORKERS);
 }
 
+/*  Whether it is one of nested calls does not change what happens in those that are none. */
+static uint32_t
+some_nesting (const sim_t *sim)
+{
+    sim_random_t random = {~sim->seed};
+    uint64_t     chance = sim_random_next (&random);
+
+    if (chance % NESTED && !sim->options.nested)
+        return 0;
+    return 1 + (uint32_t) (chance >> 32) % SIM_NESTING;
+}
+
 static void
 begin (sim_t *sim)
 {
@@ -215,6 +236,7 @@ begin (sim_t *sim)
     sim->lasting = sim_dice (sim, 12) == 0 || sim->options.lasting;
     sim->crowded = sim_dice (sim, 16) == 0;
     sim->heal_us = SIM_MS ((sim->lasting ? LASTING_BEATS : CALLING_BEATS) * sim->heartbeat_ms);
+    sim->nesting = some_nesting (sim);
     sim_manager_start (sim);
     uint32_t workers = 1 + sim_dice (sim, 4);
     for (uint32_t i = 0; i < workers; i++) {
@@ -223,7 +245,7 @@ begin (sim_t *sim)
         sim_at (sim, sim_dice (sim, 4) ? 0 : sim_between (sim, 0, sim->heal_us / 2), start_worker,
                 services, 0);
     }
-    sim->clients = 1 + sim_dice (sim, SIM_CLIENTS);
+    sim->clients = sim->callers = 1 + sim_dice (sim, SIM_CALLERS);
     for (uint32_t i = 0; i < sim->clients; i++) {
         sim_at (sim, 0, start_client, i, 0);
         if (sim->crowded)
@@ -247,10 +269,13 @@ forgetting_beats (const sim_t *sim)
     return 0;
 }
 
+/*  Of one that had not ended when all was healed. */
 static int
-attempts_left (const sim_call_t *call)
+attempts_left (const sim_t *sim, const sim_call_t *call)
 {
-    return call->ended ? 0 : call->idempotent ? ATTEMPTS : 1;
+    if (call->ended && call->ended_ms <= sim->heal_us / 1000 + SIM_BASE_MS)
+        return 0;
+    return call->idempotent ? ATTEMPTS : 1;
 }
 
 /*  As long as one slot takes for all that is left, each attempt counted. */
@@ -259,7 +284,7 @@ work_left_us (const sim_t *sim)
 {
     int64_t sum_us = 0;
     for (uint32_t i = 0; i < sim->calls; i++)
-        sum_us += sim->call[i].run_us * attempts_left (&sim->call[i]);
+        sum_us += sim->call[i].run_us * attempts_left (sim, &sim->call[i]);
     return sum_us;
 }
 
@@ -286,12 +311,46 @@ restarts_left_us (const sim_t *sim)
     int64_t tasks = 0, deaths = 0, recycle = least_recycle (sim);
     for (uint32_t i = 0; i < sim->calls; i++) {
         const sim_call_t *call = &sim->call[i];
-        tasks += attempts_left (call);
+        tasks += attempts_left (sim, call);
         if (call->kind == SIM_TASK_DIES || call->hard_limit_ms)
-            deaths += attempts_left (call);
+            deaths += attempts_left (sim, call);
     }
     return SIM_MS ((recycle ? tasks / recycle + 1 : 0) * start_ms +
                    deaths * (start_ms + DN_BACKOFF_MAX_MS));
+}
+
+/*  Calls that tasks make wait for each other's places, and for processes that work in those that
+ *  are lent. What a client of a slot leaves behind when it dies holds up others until it is
+ *  forgotten. */
+static int64_t
+nested_us (const sim_t *sim)
+{
+    int64_t beat_us = SIM_MS (sim->heartbeat_ms), sum_us = 0;
+
+    for (uint32_t i = 0; i < sim->calls; i++)
+        if (sim->call[i].depth && attempts_left (sim, &sim->call[i]))
+            sum_us += NESTED_BEATS * beat_us + SIM_MS (SIM_START_MS + DN_OFFER_MS) +
+                      sim->call[i].run_us * ATTEMPTS;
+    for (uint32_t i = sim->callers; i < sim->clients; i++)
+        if (sim->client[i].ended_us > sim->heal_us)
+            sum_us += EMPTY_BEATS * beat_us;
+    return sum_us;
+}
+
+/*  Does a task of anybody run, or stand by? Those of dead clients may call on. */
+static bool
+is_busy (const sim_t *sim)
+{
+    dn_fleet_health_t health;
+
+    for (uint32_t i = 0; sim->nesting && i < sim->workers; i++) {
+        if (!sim->node[SIM_NODE_WORKERS + i].alive)
+            continue;
+        dn_fleet_health (sim->worker[i].core, sim_now_ms (sim), &health);
+        if (health.busy || health.standby)
+            return true;
+    }
+    return false;
 }
 
 static bool
@@ -301,6 +360,16 @@ all_ended (const sim_t *sim)
         if (!sim->call[i].ended && sim->node[SIM_NODE_CLIENTS + sim->call[i].client].alive)
             return false;
     return true;
+}
+
+/*  A client of a slot that has died is gone by then, too. */
+static int64_t
+empty_us (const sim_t *sim, int64_t last_us)
+{
+    for (uint32_t i = sim->callers; i < sim->clients; i++)
+        if (sim->client[i].ended_us > last_us)
+            last_us = sim->client[i].ended_us;
+    return last_us + SIM_MS (EMPTY_BEATS * sim->heartbeat_ms);
 }
 
 static void
@@ -314,12 +383,17 @@ play (sim_t *sim)
                        (ENDING_BEATS + forgetting_beats (sim)) * beat_us;
     int64_t last_us = calls_us + restarts_left_us (sim);
     sim_run_until (sim, calls_us);
-    for (; calls_us < last_us && !all_ended (sim); calls_us += beat_us)
+    for (; calls_us < last_us + nested_us (sim) && (!all_ended (sim) || is_busy (sim));
+         calls_us += beat_us)
         sim_run_until (sim, calls_us + beat_us);
+    sim->ending = true;
     sim_ledger_close_calls (sim);
     sim_run_until (sim, calls_us + QUIET_BEATS * beat_us);
     sim_turns_close (sim);
-    sim_run_until (sim, calls_us + EMPTY_BEATS * beat_us);
+    for (int64_t end_us = 0; end_us < empty_us (sim, calls_us);) {
+        end_us = empty_us (sim, calls_us);
+        sim_run_until (sim, end_us);
+    }
     sim_ledger_close (sim);
 }
 

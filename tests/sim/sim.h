@@ -3,10 +3,10 @@
  *
  *  One manager that may restart, workers with slots, clients with calls. A seed decides all that
  * happens, bit for bit. The files: agenda.c keeps time, net.c carries frames, manager.c, worker.c
- * and client.c are the shells of the three cores, slots.c are the processes of a worker, ledger.c
- * knows what must hold of calls, turns.c of waiters and grants, faults.c decides what goes wrong,
- * trace.c remembers what happened, play.c is one history from its seed to its end, main.c reads
- * options and counts.
+ * and client.c are the shells of the three cores, slots.c are the processes of a worker, nest.c the
+ * calls that tasks make there, ledger.c knows what must hold of calls, turns.c of waiters and
+ * grants, view.c looks at those, faults.c decides what goes wrong, trace.c remembers what happened,
+ * play.c is one history from its seed to its end, main.c reads options and counts.
  *
  *  Whatever does not hold goes to sim_fail, which does not return: it ends the
  * history.
@@ -26,21 +26,26 @@
 #include <signal.h>
 #include <sys/queue.h>
 
-#define SIM_CLIENTS   5
+#define SIM_CALLERS   5  /* clients that are programs, */
+#define SIM_INNER     27 /* and those of slots whose tasks call, over the whole history */
+#define SIM_CLIENTS   (SIM_CALLERS + SIM_INNER)
 #define SIM_WORKERS   24 /* processes, over the whole history */
 #define SIM_SLOTS     4
-#define SIM_ZYGOTE    SIM_SLOTS /* row of the zygote among the processes of a worker */
-#define SIM_CALLS     160       /* of all clients */
-#define SIM_ATTEMPTS  8         /* of a call; a core makes fewer */
-#define SIM_LINKS     4000      /* connections, over the whole history */
-#define SIM_SERVICES  3         /* that workers offer; one more has no worker */
-#define SIM_LEVELS    5         /* calls into a fleet while its effects are performed */
-#define SIM_CHANNEL   80        /* tasks in the channel of one process; a core sends 64 */
-#define SIM_EFFECTS   400       /* of one event, at most: what a history can cause is small */
-#define SIM_TURNS_MAX 4000      /* of one process in a row with nothing to do */
-#define SIM_LIVENESS  3         /* beats until a peer is quiet, and of settling */
-#define SIM_BASE_MS   1000      /* on the clock of the cores when a history begins */
-#define SIM_START_MS  400       /* of a process that imports the app, at most */
+#define SIM_NESTING   3        /* levels of nested calls in a history, at most */
+#define SIM_ROWS      12       /* slots of a worker, with those that work in lent places */
+#define SIM_ZYGOTE    SIM_ROWS /* row of the zygote among the processes of a worker */
+#define SIM_PLANNED   160      /* calls of all programs */
+#define SIM_CALLS     (SIM_PLANNED + 140) /* and with those that tasks make */
+#define SIM_ATTEMPTS  8                   /* of a call; a core makes fewer */
+#define SIM_LINKS     4000                /* connections, over the whole history */
+#define SIM_SERVICES  3                   /* that workers offer; one more has no worker */
+#define SIM_LEVELS    5                   /* calls into a fleet while its effects are performed */
+#define SIM_CHANNEL   80                  /* tasks in the channel of one process; a core sends 64 */
+#define SIM_EFFECTS   400  /* of one event, at most: what a history can cause is small */
+#define SIM_TURNS_MAX 4000 /* of one process in a row with nothing to do */
+#define SIM_LIVENESS  3    /* beats until a peer is quiet, and of settling */
+#define SIM_BASE_MS   1000 /* on the clock of the cores when a history begins */
+#define SIM_START_MS  400  /* of a process that imports the app, at most */
 #define SIM_NEVER     INT64_MAX
 
 typedef struct sim sim_t;
@@ -287,6 +292,10 @@ typedef struct {
     uint16_t   call; /* that runs */
     uint16_t   attempt;
     uint32_t   run;     /* number of the run: an end of an earlier one is late */
+    uint32_t   client;  /* its own, by row, as long as it lives; SIM_CLIENTS: none yet */
+    uint32_t   rounds;  /* of calls that the task makes yet */
+    uint32_t   waits;   /* for so many of them */
+    int64_t    left_us; /* that it runs besides */
     uint8_t    forced;  /* outcome that an interrupt made of it; 0: none */
     int64_t    last_us; /* of what it said */
 } sim_process_t;
@@ -318,7 +327,7 @@ typedef struct {
     sim_frame_t          *hand;
     bool                  moved; /* what was in hand is kept now */
     struct sim_word_queue words;
-    sim_process_t         process[SIM_SLOTS + 1];
+    sim_process_t         process[SIM_ROWS + 1];
     uint32_t              signals; /* to be told */
     bool                  drained;
     bool                  asked; /* to drain, by a message that may be lost or late */
@@ -347,6 +356,9 @@ void     sim_process_interrupt (sim_t *sim, uint32_t worker, uint32_t row, uint3
 void     sim_process_kill (sim_t *sim, uint32_t worker, uint32_t row);
 void     sim_process_stop (sim_t *sim, uint32_t worker, uint32_t row);
 
+/*  A call that its task made has ended. */
+void sim_process_wake (sim_t *sim, uint64_t process, uint64_t run);
+
 /*  The supervisor is gone, and its processes with it. */
 void sim_processes_end (sim_t *sim, uint32_t worker);
 
@@ -374,6 +386,8 @@ typedef struct {
     bool               leaves; /* is to say goodbye */
     bool               left;
     sim_frame_t       *hand;
+    bool               inner;          /* of a slot */
+    int64_t            ended_us;       /* it was killed, or left */
     uint16_t           out[SIM_CALLS]; /* call + 1 by row of the handle; 0: none */
     sim_request_t      request[4 * SIM_CALLS];
     uint32_t           requests; /* in it, of this turn */
@@ -385,68 +399,24 @@ void sim_client_turn (sim_t *sim, uint32_t client);
 void sim_client_ask (sim_t *sim, uint32_t client, sim_ask_t what, uint16_t call);
 void sim_client_free (sim_t *sim, uint32_t client);
 
-/*  ---- ledger.c: what must hold ---- */
+#include "ledger.h"
 
-typedef enum { SIM_TASK_RETURNS, SIM_TASK_RAISES, SIM_TASK_DIES } sim_task_kind_t;
+/*  ---- nest.c: calls that tasks make ---- */
 
-typedef struct {
-    uint8_t  runs;
-    bool     received; /* a worker has taken it */
-    bool     answered; /* its slot has made an answer */
-    bool     crashed;  /* its slot ended while it ran */
-    uint16_t worker;   /* that received it last */
-    uint32_t unheard;  /* workers that nobody knew of when it was told never, a bit each */
-} sim_attempt_t;
+/*  How often the task of this call is to call and wait. */
+uint32_t sim_nest_rounds (sim_t *sim, const sim_process_t *process);
 
-typedef struct {
-    uint32_t        client;
-    bool            asked;
-    bool            ended;
-    bool            cancelled;
-    dn_handle_t     handle;
-    uint64_t        seq; /* 0: never sent */
-    uint16_t        attempt_sent;
-    uint32_t        try_sent;
-    uint32_t        boot_sent; /* whose epoch it is stamped with: of its last SUBMIT or KNOWN */
-    uint8_t         outcome;
-    bool            started; /* it ended so: it has run, or may have */
-    int64_t         asked_ms;
-    int64_t         ended_ms;
-    int64_t         deadline_ms;
-    uint8_t         service;
-    uint8_t         priority;
-    bool            idempotent;
-    bool            finish;
-    bool            stubborn; /* ignores interrupts */
-    sim_task_kind_t kind;
-    int64_t         run_us;
-    uint64_t        payload_bytes;
-    uint64_t        answer_bytes;
-    uint32_t        soft_limit_ms;
-    uint32_t        hard_limit_ms;
-    sim_attempt_t   attempt[SIM_ATTEMPTS + 1];
-} sim_call_t;
+/*  The task that runs in this process makes some calls; how many it waits for. */
+uint32_t sim_nest_call (sim_t *sim, sim_process_t *process, uint64_t packed);
 
-/*  Did a peer come to the manager only after settling, or not at all, and for a cause? */
-bool sim_ledger_came_late (const sim_t *sim, uint32_t node);
+/*  It does not wait for them any more. */
+void sim_nest_leave (sim_t *sim, const sim_process_t *process, uint64_t packed);
 
-/*  A SUBMIT goes out; the manager gives a task to a worker; that one takes it; a slot starts it,
- *  answers it, dies of it. */
-void sim_ledger_submit (sim_t *sim, sim_call_t *call, const dn_submit_t *submit);
-void sim_ledger_give (sim_t *sim, uint32_t worker);
-void sim_ledger_receive (sim_t *sim, uint32_t worker, const sim_frame_t *frame);
-void sim_ledger_run (sim_t *sim, uint32_t worker, const sim_frame_t *frame, uint16_t attempt);
-void sim_ledger_answer (sim_t *sim, uint16_t call, uint16_t attempt);
-void sim_ledger_crash (sim_t *sim, uint16_t call, uint16_t attempt);
+/*  A call has ended: who waits for it is told. */
+void sim_nest_ended (sim_t *sim, const sim_call_t *call);
 
-/*  What a client is told before its core is; how a call ended. */
-void sim_ledger_told (sim_t *sim, uint32_t client, const dn_msg_t *msg);
-void sim_ledger_end (sim_t *sim, sim_call_t *call, const dn_result_t *result,
-                     const sim_frame_t *hand);
-
-/*  All calls have ended; and all tables are empty. */
-void sim_ledger_close_calls (sim_t *sim);
-void sim_ledger_close (sim_t *sim);
+/*  The process ends; `bye`: its client leaves in good order. */
+void sim_nest_end (sim_t *sim, sim_process_t *process, bool bye);
 
 #include "turns.h"
 
@@ -496,6 +466,7 @@ typedef struct {
     uint32_t last; /* notes printed after a failure */
     bool     verbose;
     bool     lasting; /* each history, as sim_t says */
+    bool     nested;  /* likewise */
 } sim_options_t;
 
 typedef struct {
@@ -503,9 +474,11 @@ typedef struct {
     uint64_t frames;
     uint64_t ends[DENIM_OUTCOMES];
     uint32_t effects_max;
-    uint64_t grants;      /* places that were granted */
-    uint64_t excused;     /* told never, and ran: the stated limit */
-    uint32_t skipped_max; /* see sim_row_t; while nothing goes wrong */
+    uint64_t grants;                  /* places that were granted */
+    uint64_t excused;                 /* told never, and ran: the stated limit */
+    uint64_t nested[SIM_NESTING + 1]; /* tasks that ran, by their level, in histories of those */
+    uint64_t waits;                   /* of those for calls of theirs */
+    uint32_t skipped_max;             /* see sim_row_t; while nothing goes wrong */
 } sim_counts_t;
 
 struct sim {
@@ -525,6 +498,8 @@ struct sim {
     uint32_t              faults;           /* that have a time */
     bool                  lasting;          /* so long that clients are forgotten */
     bool                  crowded;          /* all want the same at the same time */
+    uint32_t              nesting;          /* levels of calls that tasks make */
+    bool                  ending;           /* tasks that start make none any more */
     uint8_t               settled_services; /* that had a worker from the beginning */
     sim_agenda_t          agenda;
     struct sim_frame_list frames;
@@ -536,7 +511,8 @@ struct sim {
     sim_turns_t           turns;
     uint32_t              workers; /* started so far */
     sim_worker_t          worker[SIM_WORKERS];
-    uint32_t              clients;
+    uint32_t              callers; /* the first of */
+    uint32_t              clients; /* so far */
     sim_client_t          client[SIM_CLIENTS];
     uint32_t              calls;
     sim_call_t            call[SIM_CALLS];
@@ -546,6 +522,9 @@ struct sim {
     sigjmp_buf            end;
     char                  reason[SIM_REASON];
 };
+
+/*  A call more of that client, which asks for it at that time; NULL when there are enough. */
+sim_call_t *sim_plan_call (sim_t *sim, uint32_t client, int64_t at_us);
 
 /*  One history: true if all holds, else `reason` says what does not. */
 bool sim_play (sim_t *sim, uint64_t seed);

@@ -105,10 +105,11 @@ sim_words_clear (sim_t *sim)
 /*  ---- the end of a process ---- */
 
 static void
-let_go (sim_process_t *self)
+let_go (sim_t *sim, sim_process_t *self, bool bye)
 {
     for (uint32_t i = 0; i < self->count; i++)
         sim_frame_free (&self->task[i].frame);
+    sim_nest_end (sim, self, bye);
     self->count = 0;
     self->running = false;
     self->alive = false;
@@ -122,7 +123,7 @@ end_process (sim_t *sim, uint32_t worker, uint32_t row, int status)
 
     if (self->running)
         sim_ledger_crash (sim, self->call, self->attempt);
-    let_go (self);
+    let_go (sim, self, self->stopping && status == WAIT_EXITED (0) && sim_dice (sim, 2));
     sim_word_t *word = speak (sim, worker, row, SIM_EXITS, NULL);
     word->exited = (dn_slot_exit_t){
         .status = self->by_zygote && sim_dice (sim, 10) == 0 ? -1 : status,
@@ -130,7 +131,7 @@ end_process (sim_t *sim, uint32_t worker, uint32_t row, int status)
     };
     if (row != SIM_ZYGOTE)
         return;
-    for (uint32_t i = 0; i < SIM_SLOTS; i++)
+    for (uint32_t i = 0; i < SIM_ROWS; i++)
         if (sim->worker[worker].process[i].alive && sim->worker[worker].process[i].by_zygote)
             end_process (sim, worker, i, SIGKILL);
 }
@@ -172,11 +173,11 @@ sim_process_stop (sim_t *sim, uint32_t worker, uint32_t row)
 void
 sim_processes_end (sim_t *sim, uint32_t worker)
 {
-    for (uint32_t row = 0; row <= SIM_SLOTS; row++) {
+    for (uint32_t row = 0; row <= SIM_ROWS; row++) {
         sim_process_t *self = &sim->worker[worker].process[row];
         if (self->running)
             sim_ledger_crash (sim, self->call, self->attempt);
-        let_go (self);
+        let_go (sim, self, false);
     }
 }
 
@@ -284,6 +285,64 @@ finish (sim_t *sim, uint64_t packed, uint64_t run)
     start_next (sim, worker, row);
 }
 
+/*  ---- tasks that call ---- */
+
+/*  LEND or BACK, of the task that runs. */
+static void
+say (sim_t *sim, uint32_t worker, uint32_t row, dn_kind_t kind)
+{
+    uint64_t seq = sim->call[sim->worker[worker].process[row].call].seq;
+    dn_msg_t msg = {.kind = kind};
+
+    if (kind == DN_MSG_LEND)
+        msg.u.lend.seq = seq;
+    else
+        msg.u.back.seq = seq;
+    speak (sim, worker, row, SIM_SAYS, sim_frame_msg (sim, &msg, NULL));
+}
+
+static void call_out (sim_t *sim, uint64_t packed, uint64_t run);
+
+/*  The task runs on, until it calls or ends. */
+static void
+go_on (sim_t *sim, uint32_t worker, uint32_t row)
+{
+    sim_process_t *self = &sim->worker[worker].process[row];
+    int64_t        run_us = self->rounds ? sim_between (sim, 0, self->left_us / 2) : self->left_us;
+
+    self->left_us -= run_us;
+    sim_at (sim, sim->now_us + run_us, self->rounds ? call_out : finish,
+            pack (worker, row, self->life), self->run);
+}
+
+static void
+call_out (sim_t *sim, uint64_t packed, uint64_t run)
+{
+    uint32_t       worker, row;
+    sim_process_t *self = unpack (sim, packed, &worker, &row);
+
+    if (!self || !self->running || self->run != run)
+        return;
+    self->rounds--;
+    self->waits = sim_nest_call (sim, self, packed);
+    if (self->waits)
+        say (sim, worker, row, DN_MSG_LEND);
+    else
+        go_on (sim, worker, row);
+}
+
+void
+sim_process_wake (sim_t *sim, uint64_t packed, uint64_t run)
+{
+    uint32_t       worker, row;
+    sim_process_t *self = unpack (sim, packed, &worker, &row);
+
+    if (!self || !self->running || self->run != run || --self->waits)
+        return;
+    say (sim, worker, row, DN_MSG_BACK);
+    go_on (sim, worker, row);
+}
+
 static void
 start (sim_t *sim, uint32_t worker, uint32_t row, sim_task_t *task)
 {
@@ -296,12 +355,14 @@ start (sim_t *sim, uint32_t worker, uint32_t row, sim_task_t *task)
     self->running = true;
     self->run++;
     self->forced = 0;
+    self->waits = 0;
     self->call = task->frame->payload.call;
     self->attempt = run.u.run.attempt;
     sim_ledger_run (sim, worker, task->frame, self->attempt);
     sim_note (sim, SIM_NODE_WORKERS + worker, "slot runs", self->call, self->attempt, NULL, 0);
-    sim_at (sim, sim->now_us + sim->call[self->call].run_us, finish, pack (worker, row, self->life),
-            self->run);
+    self->rounds = sim_nest_rounds (sim, self);
+    self->left_us = sim->call[self->call].run_us;
+    go_on (sim, worker, row);
 }
 
 /*  Those that may not start any more are skipped. */
@@ -335,7 +396,7 @@ sim_process_hand (sim_t *sim, uint32_t worker, uint32_t row, const sim_frame_t *
     sim_process_t *self = &sim->worker[worker].process[row];
     uint32_t       last = self->count ? self->task[self->count - 1].number : self->started;
 
-    if (self->stopping || row >= sim->worker[worker].config.slots)
+    if (self->stopping || row >= dn_fleet_rows (&sim->worker[worker].config))
         sim_fail (sim, "slot: w%u hands a task to slot %u, which is to end", worker, row);
     if (frame->payload.body != SIM_ARGUMENTS)
         sim_fail (sim, "kept: w%u hands over something else than a task", worker);
@@ -378,6 +439,12 @@ obey (sim_t *sim, uint64_t packed, uint64_t number_how)
     if (sim->call[self->call].stubborn)
         return;
     self->forced = number_how & 0xff ? DENIM_CANCELLED : DENIM_TIME_LIMIT;
+    if (self->waits) {
+        sim_nest_leave (sim, self, packed);
+        if (sim_dice (sim, 4))
+            say (sim, worker, row, DN_MSG_BACK);
+    }
+    self->waits = 0;
     self->run++;
     sim_at (sim, sim->now_us + sim_between (sim, 0, SIM_MS (3)), finish, packed, self->run);
 }

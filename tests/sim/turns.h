@@ -7,7 +7,8 @@
 #ifndef DN_SIM_TURNS_H
 #define DN_SIM_TURNS_H
 
-#define SIM_GRANTS 512 /* that are out at the same time, at most */
+#define SIM_GRANTS     512 /* that are out at the same time, at most */
+#define SIM_DEAF_BEATS 2   /* of silence, after which the manager passes a client over */
 
 /*  A GRANT as it was told. */
 typedef struct {
@@ -15,6 +16,7 @@ typedef struct {
     uint8_t  client;
     uint8_t  service;
     uint8_t  priority;
+    uint8_t  depth;
     bool     doubtful; /* some of the grants of its row were withdrawn, and which nobody knows */
     uint32_t count;    /* places that were not taken up yet */
     uint32_t shrunk;   /* how often its service had lost places until then */
@@ -28,6 +30,7 @@ typedef struct {
     bool     queued;
     bool     heard; /* its client can answer, and takes a place */
     bool     heavy; /* a slot, but none behind it: it has many bytes out */
+    uint8_t  depth; /* of nested calls */
     uint64_t ticket;
     uint32_t granted;
     uint32_t passed;     /* places given to younger ones of its ring since it was granted one */
@@ -39,10 +42,13 @@ typedef struct {
 /*  A worker, likewise. */
 typedef struct {
     uint8_t  offers; /* a bit for each service */
-    uint32_t slots;
-    uint32_t placed, used;        /* places: taken up; and those that are reserved */
-    uint32_t room[SIM_SERVICES];  /* places that the manager may use, of this service */
-    uint32_t bound[SIM_SERVICES]; /* the same, whether it may be used now or not */
+    bool     usable; /* by the manager, now */
+    uint32_t slots;  /* with those that are lent, */
+    uint32_t own;    /* and without: as many are for each level of nested calls */
+    uint32_t standby_max;
+    uint32_t standby[SIM_SERVICES]; /* places behind them, for this service */
+    uint32_t placed, used;          /* places: taken up; and those that are reserved */
+    uint32_t level[DN_LEVELS_MAX];  /* of the latter, by the level of their tasks */
 } sim_place_t;
 
 typedef struct {
@@ -62,6 +68,17 @@ typedef struct {
     bool        assured;   /* within its lease, and its place must be there still */
     sim_view_t  view;
 } sim_turns_t;
+
+/*  ---- view.c ---- */
+
+extern const char *const sim_service[SIM_SERVICES];
+
+void sim_view_take (sim_t *sim, sim_view_t *view);
+
+/*  Is there a place more for a task that is nested so deep, if so many may stand by? */
+bool sim_place_has_room (const sim_place_t *place, uint8_t depth, uint32_t standby);
+
+/*  ---- turns.c ---- */
 
 /*  A manager more. */
 void sim_turns_start (sim_t *sim);

@@ -435,13 +435,16 @@ configure (sim_t *sim, sim_worker_t *self, uint32_t number)
         config->instance.bytes[1] = (uint8_t) self->instance;
     }
     config->seed = sim_random_next (&sim->random);
-    config->slots = 1 + sim_dice (sim, SIM_SLOTS);
+    config->slots = 1 + sim_dice (sim, sim->nesting ? 2 : SIM_SLOTS);
     config->standby = sim_dice (sim, 3) ? sim_dice (sim, 6) : 70;
     config->preload = sim_dice (sim, 2);
     config->grace_ms = sim_between (sim, 50, 3000);
     config->recycle_tasks = sim_dice (sim, 4) ? 0 : 3 + sim_dice (sim, 10);
     uint32_t outbox = sim_dice (sim, 4);
     config->outbox_bytes = outbox == 0 ? 2000 : outbox == 1 ? 64u << 20 : 1u << 20;
+    if (sim->nesting)
+        config->nesting = sim->nesting + sim_dice (sim, 2);
+    dn_check (dn_fleet_rows (config) <= SIM_ROWS);
 }
 
 void
@@ -459,6 +462,8 @@ sim_worker_start (sim_t *sim, uint8_t services, uint32_t like)
     TAILQ_INIT (&self->words);
     for (int i = 0; i < SIM_LEVELS; i++)
         self->fx[i] = dn_effects_new ();
+    for (int i = 0; i <= SIM_ROWS; i++)
+        self->process[i].client = SIM_CLIENTS;
     self->kept = calloc (DN_HOLDS_MAX, sizeof (sim_frame_t *));
     self->core = dn_fleet_new (&self->config);
     dn_check (self->fx[SIM_LEVELS - 1] && self->kept && self->core);
