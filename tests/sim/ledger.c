@@ -442,6 +442,23 @@ sim_ledger_end (sim_t *sim, sim_call_t *call, const dn_result_t *result, const s
                   (int) (call->ended_ms - call->deadline_ms));
 }
 
+/*  ---- what the manager knows ---- */
+
+void
+sim_ledger_depths (sim_t *sim)
+{
+    const dn_tasks_t *tasks = dn_manager_tasks (sim->manager.core);
+
+    for (uint32_t i = 0; sim->nesting && i < sim->calls; i++) {
+        const sim_call_t   *call = &sim->call[i];
+        const dn_session_t *client = &sim->client[call->client].id;
+        const dn_task_t    *task = dn_tasks_find (tasks, client, call->seq, call->attempt_sent);
+        if (call->seq && task && task->state == DN_TASK_PLACED && task->depth != call->depth)
+            sim_fail (sim, "depth: call %u is nested %u deep, and the manager says %u", i,
+                      call->depth, task->depth);
+    }
+}
+
 /*  ---- the end of everything ---- */
 
 void

@@ -68,6 +68,9 @@ void sim_ledger_told (sim_t *sim, uint32_t client, const dn_msg_t *msg);
 void sim_ledger_end (sim_t *sim, sim_call_t *call, const dn_result_t *result,
                      const sim_frame_t *hand);
 
+/*  Does the manager know how deep the tasks are nested that hold places? */
+void sim_ledger_depths (sim_t *sim);
+
 /*  All calls have ended; and all tables are empty. */
 void sim_ledger_close_calls (sim_t *sim);
 void sim_ledger_close (sim_t *sim);

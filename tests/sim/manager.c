@@ -115,8 +115,10 @@ perform (sim_t *sim, dn_effects_t *fx, dn_effects_t *undo)
         sim_turns_tell (sim, effect);
         sim_frame_t *frame = make_frame (sim, effect);
         int          rc = sim_send_down (sim, (uint32_t) effect->to, frame);
-        if (rc < 0)
+        if (rc < 0) {
             sim->turns.assured = false;
+            sim->turns.refused = true;
+        }
         if (rc < 0 && undo) {
             dn_effects_clear (undo);
             dn_manager_refused (self->core, sim_now_ms (sim), effect, rc == -EHOSTUNREACH, undo);
@@ -152,6 +154,8 @@ feed (sim_t *sim, int door, sim_frame_t *frame)
     dn_manager_input (self->core, &in, self->fx);
     perform (sim, self->fx, self->undo);
     sim_turns_after (sim, frame->link, &msg);
+    if (msg.kind == DN_MSG_HELD || msg.kind == DN_MSG_WORKER_HELLO)
+        sim_ledger_depths (sim);
     self->hand = NULL;
     dn_manager_check (self->core);
 }

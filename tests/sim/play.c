@@ -60,6 +60,7 @@ reset (sim_t *sim, uint64_t seed)
     sim->healed = false;
     sim->settled_services = 0;
     sim->nesting = 0;
+    sim->tiny = false;
     sim->ending = false;
     sim->callers = sim->clients = 0;
     sim_agenda_clear (&sim->agenda);
@@ -92,6 +93,8 @@ ask (sim_t *sim, uint64_t client, uint64_t what_call)
 static int64_t
 some_run_us (sim_t *sim)
 {
+    if (sim->tiny)
+        return sim_between (sim, 5, 900);
     int64_t longest_us = SIM_MS (5 * sim->heartbeat_ms) * (sim->lasting ? 8 : 1);
     switch (sim_dice (sim, 8)) {
     case 0:
@@ -216,15 +219,16 @@ start_worker (sim_t *sim, uint64_t services, uint64_t unused)
 }
 
 /*  Whether it is one of nested calls does not change what happens in those that are none. */
-static uint32_t
-some_nesting (const sim_t *sim)
+static void
+draw_nesting (sim_t *sim)
 {
     sim_random_t random = {~sim->seed};
     uint64_t     chance = sim_random_next (&random);
 
     if (chance % NESTED && !sim->options.nested)
-        return 0;
-    return 1 + (uint32_t) (chance >> 32) % SIM_NESTING;
+        return;
+    sim->nesting = 1 + (uint32_t) (chance >> 32) % SIM_NESTING;
+    sim->tiny = sim_random_next (&random) & 1;
 }
 
 static void
@@ -236,7 +240,7 @@ begin (sim_t *sim)
     sim->lasting = sim_dice (sim, 12) == 0 || sim->options.lasting;
     sim->crowded = sim_dice (sim, 16) == 0;
     sim->heal_us = SIM_MS ((sim->lasting ? LASTING_BEATS : CALLING_BEATS) * sim->heartbeat_ms);
-    sim->nesting = some_nesting (sim);
+    draw_nesting (sim);
     sim_manager_start (sim);
     uint32_t workers = 1 + sim_dice (sim, 4);
     for (uint32_t i = 0; i < workers; i++) {

@@ -499,6 +499,7 @@ struct sim {
     bool                  lasting;          /* so long that clients are forgotten */
     bool                  crowded;          /* all want the same at the same time */
     uint32_t              nesting;          /* levels of calls that tasks make */
+    bool                  tiny;             /* with those: all tasks are short, and stand by */
     bool                  ending;           /* tasks that start make none any more */
     uint8_t               settled_services; /* that had a worker from the beginning */
     sim_agenda_t          agenda;

@@ -103,8 +103,9 @@ sim_turns_before (sim_t *sim, uint32_t link, const dn_msg_t *msg)
 {
     sim_turns_t *self = &sim->turns;
 
-    self->granted = self->assured = false;
+    self->granted = self->assured = self->refused = false;
     self->expired_count = 0;
+    self->served = dn_manager_counters (sim->manager.core)->granted;
     if (!msg) {
         expire (sim);
         return;
@@ -147,15 +148,22 @@ is_heavy (const sim_t *sim, uint32_t client)
 /*  Is no place for calls that are nested as deep as those of this row? Others may be granted one,
  *  then. */
 static bool
-is_shut (const sim_t *sim, const sim_row_t *row, int service)
+is_shut (const sim_t *sim, const sim_view_t *view, const sim_row_t *row, int service)
 {
     for (uint32_t i = 0; i < sim->workers; i++) {
-        const sim_place_t *place = &sim->turns.view.place[i];
+        const sim_place_t *place = &view->place[i];
         if (place->usable && place->offers & 1u << service &&
             sim_place_has_room (place, row->depth, place->standby[service]))
             return false;
     }
     return true;
+}
+
+/*  The higher priority goes first, and within it the call that is nested deeper. */
+static bool
+outranks (uint8_t priority, uint8_t depth, const sim_grant_t *grant)
+{
+    return priority < grant->priority || (priority == grant->priority && depth > grant->depth);
 }
 
 /*  Those of its service that have waited longer go on waiting. */
@@ -166,11 +174,13 @@ pass_over (sim_t *sim, const sim_grant_t *grant)
         for (uint8_t j = 0; j < DN_PRIORITIES; j++) {
             sim_row_t *row = &sim->turns.view.row[i][grant->service][j];
             bool       own = i == grant->client && j == grant->priority;
+            if (!own && row->queued && row->heard && !row->heavy && !is_heavy (sim, i))
+                row->outranked |= (uint16_t) (outranks (j, row->depth, grant) << grant->depth);
             if (own || !row->queued || !row->heard || row->ticket > grant->ticket)
                 continue;
             if (row->heavy || is_heavy (sim, i))
                 continue; /* it was a place that is not for it, or seemed so */
-            if (row->depth != grant->depth && is_shut (sim, row, grant->service))
+            if (row->depth != grant->depth && is_shut (sim, &sim->turns.view, row, grant->service))
                 continue; /* likewise */
             bool same = j == grant->priority && row->depth == grant->depth;
             row->passed += same ? grant->count : 0;
@@ -369,6 +379,42 @@ is_calm (const sim_t *sim)
     return !sim->faults && !sim_faults_unsure (sim);
 }
 
+/*  All the workers where places of this level were given had one for the row as well: those of its
+ *  own level are not all taken even now, and one of the rest was free. */
+static bool
+had_place (const sim_t *sim, const sim_view_t *view, const sim_row_t *row, int service, int level)
+{
+    bool given = false;
+
+    for (uint32_t i = 0; i < sim->workers; i++) {
+        const sim_place_t *old = &sim->turns.view.place[i], *now = &view->place[i];
+        if (!(now->offers & 1u << service) || now->level[level] <= old->level[level])
+            continue;
+        if (!now->usable || now->level[row->depth] >= now->own + now->standby[service])
+            return false;
+        given = true;
+    }
+    return given;
+}
+
+/*  Has one that goes first been passed over, and by nobody who went by age? */
+static bool
+is_outranked (const sim_t *sim, const sim_view_t *view, uint32_t i)
+{
+    const sim_row_t *old = &sim->turns.view.row[0][0][i], *row = &view->row[0][0][i];
+    uint64_t         served = dn_manager_counters (sim->manager.core)->granted;
+    int              service = (int) (i / DN_PRIORITIES % SIM_SERVICES);
+
+    if (!old->queued || row->ticket != old->ticket || row->depth != old->depth || row->heavy)
+        return false;
+    if (sim->turns.refused || served / BY_AGE != sim->turns.served / BY_AGE)
+        return false;
+    for (int level = 0; old->outranked >> level; level++)
+        if (old->outranked >> level & 1 && had_place (sim, view, row, service, level))
+            return true;
+    return false;
+}
+
 /*  How long it waits goes on, unless it was not there, or could not answer. */
 static void
 keep_counts (sim_t *sim, sim_view_t *view)
@@ -384,6 +430,9 @@ keep_counts (sim_t *sim, sim_view_t *view)
         row->skipped = old->skipped;
         row->older = old->older;
         row->stalled_us = old->stalled_us;
+        if (is_outranked (sim, view, i))
+            sim_fail (sim, "outranked: by calls that go after those of c%u, nested %u deep",
+                      i / (SIM_SERVICES * DN_PRIORITIES), row->depth);
         if (row->passed)
             sim_fail (sim, "unfair: a younger ticket of the same ring is served before %u",
                       (unsigned) row->ticket);

@@ -33,9 +33,11 @@ typedef struct {
     uint8_t  depth; /* of nested calls */
     uint64_t ticket;
     uint32_t granted;
-    uint32_t passed;     /* places given to younger ones of its ring since it was granted one */
-    uint32_t skipped;    /* to younger ones of its service */
-    uint32_t older;      /* rows with an older ticket, at most at a time since then */
+    uint16_t
+        outranked;    /* levels of those that go after it and were granted a place in this event */
+    uint32_t passed;  /* places given to younger ones of its ring since it was granted one */
+    uint32_t skipped; /* to younger ones of its service */
+    uint32_t older;   /* rows with an older ticket, at most at a time since then */
     int64_t  stalled_us; /* since when there is a free place for it; SIM_NEVER: there is none */
 } sim_row_t;
 
@@ -64,6 +66,8 @@ typedef struct {
     bool        late[SIM_CLIENTS];   /* a grant of it has expired, and it was not heard since */
     uint32_t    shrunk[SIM_SERVICES];
     int64_t     looked_us; /* at what stalls */
+    uint64_t    served;    /* grants that the manager had made before this event */
+    bool        refused;   /* a socket did not take what was told in it: a grant is withdrawn */
     bool        granted;   /* the SUBMIT in hand names a grant of this client */
     bool        assured;   /* within its lease, and its place must be there still */
     sim_view_t  view;
