@@ -17,9 +17,9 @@ KIB, MIB = 1 << 10, 1 << 20
 COSTS = {
     "fixed": 11 * MIB,  # program, libraries, stacks, effects and buffers of a turn, small tables
     "clients_max": 168,
-    "workers_max": 64,
+    "workers_max": 72,
     "tasks_max": 24,
-    "services_max": 96,
+    "services_max": 576,
     "client": 96 * KIB,  # its connection: two queues, two buffers; its row and waiters
     "worker": 100 * KIB,  # the same; what it is told to let go of
     "task": 256,

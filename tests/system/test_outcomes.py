@@ -2,8 +2,7 @@
 # Copyright the denim authors
 """Every way in which a call can end, from end to end: as an exception and as an exit code.
 
-Those of unknown tasks, values and crashes are in test_bad_input. NestingTooDeep is not reached yet:
-nothing counts nested calls.
+Those of unknown tasks, values and crashes are in test_bad_input, NestingTooDeep is in test_nested.
 """
 
 import contextlib
