@@ -298,6 +298,14 @@ tell_grant (dn_manager_t *self, dn_reserve_t *grant, dn_effects_t *fx)
     row->msg.u.grant.lease_ms = (uint32_t) lease_ms;
 }
 
+/*  Is there a record for a task more? While there is none a granted task would be refused, and be
+ *  granted again at once. */
+static bool
+has_record (const dn_manager_t *self)
+{
+    return dn_tasks_count (self->tasks) < dn_tasks_max (self->tasks);
+}
+
 void
 dn_manager_tick_grants (dn_manager_t *self, dn_effects_t *fx)
 {
@@ -306,7 +314,7 @@ dn_manager_tick_grants (dn_manager_t *self, dn_effects_t *fx)
     bool        again = false;
     if (self->now_ms >= self->expire_ms)
         dn_manager_expire_grants (self);
-    while (dn_waiters_count (self->waiters) && !self->draining) {
+    while (dn_waiters_count (self->waiters) && !self->draining && has_record (self)) {
         next_t       next = choose_waiter (self);
         dn_waiter_t *waiter = next.waiter;
         if (!waiter)

@@ -92,6 +92,35 @@ who_waits_while_nobody_else_has_a_task_is_alone (void **state)
     assert_int_equal (bench_sent (self, CLIENT, DN_MSG_GRANT, 0)->msg.u.grant.alone, 1);
 }
 
+/*  ---- the table of tasks ---- */
+
+/*  Else it is refused as FULL, and granted again at once, for as long as that lasts. */
+static void
+nobody_is_granted_a_place_while_there_is_no_record_for_its_task (void **state)
+{
+    bench_t *self = *state;
+    self->config.tasks_max = 1;
+    bench_restart (self);
+    bench_up (state, 1);
+    bench_client (self, OTHER, 2, 1);
+    ask (self, CLIENT, (ask_t){.seq = 1});
+    ask (self, OTHER, (ask_t){.seq = 1});
+    assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_FULL);
+    dn_row_want_t want = {.service = dn_str ("app"), .priority = 1, .held = 1, .waits = 1};
+    uint8_t       bytes[64];
+    dn_rows_t     rows = {bytes, sizeof bytes, 0, 0};
+    dn_msg_t      msg = {.kind = DN_MSG_OPEN};
+    dn_rows_put (&rows, DN_ROW_WANT, &want);
+    msg.u.open.wants = dn_rows_list (&rows);
+    bench_feed (self, OTHER, &msg);
+    bench_result (self, WORKER, 1, 1, DENIM_VALUE, RUN_MS * 1000); /* the slot is free, */
+    bench_pass (self, 0);
+    assert_null (bench_sent (self, OTHER, DN_MSG_GRANT, 0)); /* and the record is not */
+    bench_ack (self, CLIENT, 1);
+    bench_pass (self, 0);
+    assert_non_null (bench_sent (self, OTHER, DN_MSG_GRANT, 0));
+}
+
 /*  ---- deadlines ---- */
 
 static void
@@ -388,6 +417,7 @@ main (void)
     const struct CMUnitTest tests[] = {
         T (who_waits_while_others_have_tasks_stays_in_the_ring),
         T (who_waits_while_nobody_else_has_a_task_is_alone),
+        T (nobody_is_granted_a_place_while_there_is_no_record_for_its_task),
         T (a_task_whose_turn_comes_after_its_deadline_is_expired_and_waits_for_none),
         T (a_task_whose_turn_may_come_in_time_is_told_busy_and_waits),
         T (without_a_deadline_or_without_run_times_nothing_is_expired),
