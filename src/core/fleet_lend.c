@@ -26,18 +26,22 @@ dn_fleet_can_start (const dn_fleet_t *self)
 /*  Does it say so of the task that runs there? What came before that one has been answered, so it
  *  is the first; a thread of an earlier task may speak too late. */
 static bool
-is_of_running (const dn_slot_t *slot, uint64_t seq)
+is_of_running (const dn_slot_t *slot, const dn_session_t *session, uint64_t seq, uint16_t attempt)
 {
     const dn_hold_t *head = TAILQ_FIRST (&slot->channel);
-    return head && head->seq == seq;
+    return head && dn_session_eq (&head->session, session) && head->seq == seq &&
+           head->attempt == attempt;
 }
 
 void
 dn_fleet_on_lend (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *msg,
                   dn_effects_t *fx)
 {
+    const dn_lend_t *lend = &msg->u.lend;
+
     (void) fx;
-    if (slot->state != DN_SLOT_BUSY || !is_of_running (slot, msg->u.lend.seq))
+    if (slot->state != DN_SLOT_BUSY ||
+        !is_of_running (slot, &lend->session, lend->seq, lend->attempt))
         return;
     slot->wait_ms = now_ms;
     dn_fleet_alarm (self, now_ms + DN_LEND_MS);
@@ -47,7 +51,9 @@ void
 dn_fleet_on_back (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *msg,
                   dn_effects_t *fx)
 {
-    if (!is_of_running (slot, msg->u.back.seq))
+    const dn_back_t *back = &msg->u.back;
+
+    if (!is_of_running (slot, &back->session, back->seq, back->attempt))
         return;
     dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_BACK, fx);
     if (slot->blocked)

@@ -116,9 +116,9 @@ dn_lane_tell_wait (dn_lane_t *self)
         uint8_t  header[DN_HEADER_SMALL];
         dn_msg_t msg = {.kind = waits ? DN_MSG_LEND : DN_MSG_BACK};
         if (waits)
-            msg.u.lend.seq = self->hand.seq;
+            msg.u.lend = (dn_lend_t){self->hand.session, self->hand.seq, self->hand.attempt};
         else
-            msg.u.back.seq = self->hand.seq;
+            msg.u.back = (dn_back_t){self->hand.session, self->hand.seq, self->hand.attempt};
         dn_packet_t packet = {.header_bytes =
                                   (uint32_t) dn_msg_encode (&msg, header, sizeof header)};
         self->hand.lent = waits;

@@ -291,13 +291,15 @@ finish (sim_t *sim, uint64_t packed, uint64_t run)
 static void
 say (sim_t *sim, uint32_t worker, uint32_t row, dn_kind_t kind)
 {
-    uint64_t seq = sim->call[sim->worker[worker].process[row].call].seq;
-    dn_msg_t msg = {.kind = kind};
+    const sim_process_t *self = &sim->worker[worker].process[row];
+    const sim_call_t    *call = &sim->call[self->call];
+    const dn_session_t  *client = &sim->client[call->client].id;
+    dn_msg_t             msg = {.kind = kind};
 
     if (kind == DN_MSG_LEND)
-        msg.u.lend.seq = seq;
+        msg.u.lend = (dn_lend_t){*client, call->seq, self->attempt};
     else
-        msg.u.back.seq = seq;
+        msg.u.back = (dn_back_t){*client, call->seq, self->attempt};
     speak (sim, worker, row, SIM_SAYS, sim_frame_msg (sim, &msg, NULL));
 }
 

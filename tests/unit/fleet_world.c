@@ -255,14 +255,21 @@ feed_slot (world_t *self, uint32_t slot, const dn_msg_t *msg, uint64_t bytes)
 }
 
 void
-world_waits (world_t *self, uint32_t slot, dn_kind_t kind, uint64_t seq)
+world_waits_of (world_t *self, uint32_t slot, dn_kind_t kind, const dn_session_t *client,
+                uint64_t seq)
 {
     dn_msg_t msg = {.kind = kind};
     if (kind == DN_MSG_LEND)
-        msg.u.lend.seq = seq;
+        msg.u.lend = (dn_lend_t){*client, seq, 1};
     else
-        msg.u.back.seq = seq;
+        msg.u.back = (dn_back_t){*client, seq, 1};
     feed_slot (self, slot, &msg, 0);
+}
+
+void
+world_waits (world_t *self, uint32_t slot, dn_kind_t kind, uint64_t seq)
+{
+    world_waits_of (self, slot, kind, &self->client[seq], seq);
 }
 
 void

@@ -158,6 +158,8 @@ void world_result_of (world_t *self, uint32_t slot, uint64_t seq); /* of any tas
 
 /*  LEND or BACK: task `seq` of the slot waits in a nested call, or does not any more. */
 void world_waits (world_t *self, uint32_t slot, dn_kind_t kind, uint64_t seq);
+void world_waits_of (world_t *self, uint32_t slot, dn_kind_t kind, const dn_session_t *client,
+                     uint64_t seq);
 
 /*  Its process ends: wait status. */
 void world_exit (world_t *self, uint32_t slot, int status);

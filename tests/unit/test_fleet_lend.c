@@ -133,6 +133,7 @@ wait_of_another_task_is_ignored (void **state)
     world_start (world, 0);
     world_forget_notes (world);
     world_waits (world, 0, DN_MSG_LEND, 7);
+    world_waits_of (world, 0, DN_MSG_LEND, &world_other, 1); /* of the task before it */
     world_pass (world, 10);
     assert_int_equal (count_of (world, DN_FX_EXEC) + sent_of (world, DN_MSG_OFFER), 0);
     world_waits (world, 0, DN_MSG_LEND, 1);
