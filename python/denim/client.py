@@ -2,9 +2,8 @@
 # Copyright the denim authors
 """The client: call, submit and map tasks from any program.
 
-Owns the verbs, the life of a connection in this process (threads, fork, exit), and the default
-client. Must never know how payloads are encoded, or sockets: those are `denim.payload` and the
-extension `denim._denim`.
+Owns the verbs, the end of all clients with the process, and the default client. Must never know
+how payloads are encoded, or sockets: those are `denim.payload` and the extension `denim._denim`.
 
 A connection has one *link*, shared by its client, the views that `options` makes, and one thread:
 
@@ -17,6 +16,7 @@ from __future__ import annotations
 
 import atexit
 import concurrent.futures
+import functools
 import json
 import os
 import threading
@@ -27,9 +27,10 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, 
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 
 from . import mapping, nesting, payload
-from .answers import VALUE, Again, Answers, value_of
+from .answers import VALUE, Again, value_of
 from .errors import DenimError, ManagerUnavailable, Rejected, from_reply
 from .future import Future
+from .link import Link
 from .options import Options, Plan, task_name
 
 if TYPE_CHECKING:
@@ -42,84 +43,6 @@ __all__ = ["Caller", "Client", "default_client"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_FORKED = (
-    "this denim.Client was made before a fork, and a connection cannot be shared between processes:"
-    " make a new one in the child"
-)
-
-
-class _Gone:
-    """Stands for the handle of a link that is closed, or on the wrong side of a fork."""
-
-    def __init__(self, sentence: str) -> None:
-        self._sentence = sentence
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise DenimError(self._sentence)
-
-
-class Link:
-    """What a client, its views and its thread share: the handle, and whether it still works."""
-
-    def __init__(self, handle: Handle, submit_timeout: float | None) -> None:
-        self.handle: Any = handle
-        self.submit_timeout = submit_timeout
-        self.used = False
-        self.closed = False
-        self.forked = False
-        self._lock = threading.Lock()
-        self._answers = Answers(handle)
-        self._maps: weakref.WeakSet[mapping.Mapping] = weakref.WeakSet()
-        self._left: Any = None
-
-    def use(self) -> Any:
-        """The handle; the first use starts the thread. Raises DenimError when it is gone."""
-        if not self.used:
-            with self._lock:
-                if not self.used and not self.closed and not self.forked:
-                    self._answers.start()
-                    self.used = True
-        return self.handle
-
-    def keep(self, running: mapping.Mapping) -> None:
-        """Have a map closed with the link."""
-        self._maps.add(running)
-
-    def begin_close(self) -> None:
-        """Cancel what is outstanding and let go of the connection, without waiting."""
-        with self._lock:
-            if self.closed or self.forked:
-                return
-            self.closed = True
-            handle = self.handle
-            self.handle = _Gone("this denim.Client is closed")
-        for running in list(self._maps):
-            running.abandon()
-        self._answers.end()
-        handle.close()
-
-    def finish_close(self, timeout: float = 5.0) -> None:
-        """Wait until the futures have ended, at most `timeout` seconds."""
-        if self.used and not self.forked:
-            self._answers.join(timeout)
-
-    def after_fork(self) -> None:
-        """In the child: nothing of it may be touched again, least of all be freed."""
-        self._left = self.handle
-        self.handle = _Gone(_FORKED)
-        self.forked = True
-
-    def state(self) -> str:
-        """For repr: asks nobody."""
-        if self.forked:
-            return "left behind by a fork"
-        try:
-            info = self.handle.info()
-        except (DenimError, RuntimeError):
-            return "closed"
-        return "{state}, {in_flight} in flight, {waiting} waiting".format(**info)
-
 
 class Caller:
     """The verbs, with options. A `Client` is one; `options` makes more on its connection."""
@@ -425,11 +348,11 @@ class Client(Caller):
         said = Options(codec=codec)
         self._set_options(Options() if codec == "json" else said)  # json is what is not said
         address = address or os.environ.get("DENIM_MANAGER") or "tcp://127.0.0.1"
-        handle = _extension().Client(
-            address, window=window, connect_timeout=connect_timeout, name=name
+        make = functools.partial(
+            _extension().Client, address, window=window, connect_timeout=connect_timeout, name=name
         )
-        self._address: str = handle.info().get("address") or address
-        self._link = Link(handle, submit_timeout)
+        self._link = Link(make, submit_timeout)
+        self._address: str = self._link.handle.info().get("address") or address
         _clients.add(self)
 
     def _client(self) -> Client:

@@ -822,6 +822,26 @@ def test_a_client_in_a_forked_child_is_an_error_and_the_default_one_is_new(manua
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_client_that_was_not_used_before_a_fork_is_made_anew_in_the_child(fake):
+    client = denim.Client("tcp://there", window=7)
+    fast = client.options(priority="high")
+    inherited = fake.Client.made[0]
+
+    def check():
+        for made in (fake.Client.made[-1], client._link.handle):
+            assert made is not inherited and not inherited.closed
+        assert (client.address, client.closed) == ("tcp://there", False)
+        fake.Client.made[-1].wire.tasks = {"app:add": add}
+        assert client.call("app:add", 1) == fast.call("app:add", 1) == 2
+        client.close()
+
+    assert in_child(lambda: in_child(check)) == ""  # as in a zygote and its slots
+    inherited.wire.tasks = {"app:add": add}
+    assert client.call("app:add", 1) == 2
+    client.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_does_not_touch_the_connection_of_the_parent(fake):
     denim.default_client().status()
     inherited = fake.Client.made[0]

@@ -68,6 +68,10 @@ def test_clients_of_a_task_s_own_lend_the_slot_too(single, client):
     assert client.call("nestapp:call_with_client", single.address, "nestapp:square", 3) == 9
 
 
+def test_a_client_that_the_app_makes_when_it_is_imported_can_be_used(client):
+    assert client.call("nestapp:double", 3) == 18
+
+
 def test_many_callers_that_nest_all_end(single):
     with single.client() as client:
         calls = [client.options(deadline=DEADLINE_S).submit("nestapp:fib", 5) for _ in range(20)]
