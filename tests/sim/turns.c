@@ -481,9 +481,14 @@ sim_turns_after (sim_t *sim, uint32_t link, const dn_msg_t *msg)
 
 /*  ---- after a turn ---- */
 
+/*  While there is no record for a task more nobody is granted a place. */
 static bool
 has_place (const sim_t *sim, const sim_row_t *row, int service)
 {
+    const dn_tasks_t *tasks = dn_manager_tasks (sim->manager.core);
+
+    if (dn_tasks_count (tasks) == dn_tasks_max (tasks))
+        return false;
     for (uint32_t i = 0; i < sim->workers; i++) {
         const sim_place_t *place = &sim->turns.view.place[i];
         if (place->usable && place->offers & 1u << service &&
