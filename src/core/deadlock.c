@@ -36,6 +36,14 @@ dn_manager_parent_of (const dn_manager_t *self, const dn_submit_t *submit)
     return DN_NONE;
 }
 
+/*  Does every slot there that is not lent have a task that waits? */
+static bool
+is_waiting (const dn_peer_t *worker)
+{
+    uint32_t blocked = worker->u.worker.blocked;
+    return blocked && blocked >= dn_manager_own_slots (worker);
+}
+
 /*  Are all workers that could run its tasks held up, and is there one at all? */
 static bool
 is_held_up (const dn_manager_t *self, uint32_t service)
@@ -116,12 +124,18 @@ bool
 dn_manager_deadlocked (dn_manager_t *self, uint32_t service)
 {
     const dn_peer_t *peer;
+    uint32_t         number = 0, found;
 
+    while ((found = dn_services_next_worker (self->services, service, &number)) !=
+           DN_SERVICE_NONE) {
+        peer = dn_peers_worker (self->peers, found);
+        if (dn_manager_ready (self, peer) && !is_waiting (peer))
+            return false; /* as nearly always: the others need not be looked at */
+    }
     memset (self->held_up, 0, self->config.workers_max * sizeof self->held_up[0]);
     for (uint32_t row = 0; (peer = dn_peers_next (self->peers, &row));)
         if (peer->role == DN_ROLE_WORKER)
-            self->held_up[peer->u.worker.number] =
-                peer->u.worker.blocked && peer->u.worker.blocked >= dn_manager_own_slots (peer);
+            self->held_up[peer->u.worker.number] = is_waiting (peer);
     while (is_held_up (self, service))
         if (!look_again (self))
             return true;
