@@ -318,11 +318,11 @@ waits_there (const sim_t *sim, const sim_place_t *place, uint32_t but)
 static bool
 is_granted (const sim_t *sim, uint32_t client)
 {
-    const sim_row_t *row = &sim->turns.view.row[client % SIM_CLIENTS][0][0];
-    bool             granted = sim->turns.granted;
+    bool granted = sim->turns.granted;
 
-    for (int i = 0; client < SIM_CLIENTS && i < SIM_SERVICES * DN_PRIORITIES; i++, row++)
-        granted = granted || row->granted;
+    for (int i = 0; client < SIM_CLIENTS && i < SIM_SERVICES; i++)
+        for (int j = 0; j < DN_PRIORITIES; j++)
+            granted = granted || sim->turns.view.row[client][i][j].granted;
     return granted;
 }
 
@@ -415,9 +415,11 @@ had_place (const sim_t *sim, const sim_view_t *view, const sim_row_t *row, int s
 static bool
 is_outranked (const sim_t *sim, const sim_view_t *view, uint32_t i)
 {
-    const sim_row_t *old = &sim->turns.view.row[0][0][i], *row = &view->row[0][0][i];
-    uint64_t         served = dn_manager_counters (sim->manager.core)->granted;
+    uint32_t         client = i / DN_PRIORITIES / SIM_SERVICES;
     int              service = (int) (i / DN_PRIORITIES % SIM_SERVICES);
+    const sim_row_t *old = &sim->turns.view.row[client][service][i % DN_PRIORITIES];
+    const sim_row_t *row = &view->row[client][service][i % DN_PRIORITIES];
+    uint64_t         served = dn_manager_counters (sim->manager.core)->granted;
 
     if (!old->queued || row->ticket != old->ticket || row->depth != old->depth || row->heavy)
         return false;
