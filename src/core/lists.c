@@ -308,17 +308,17 @@ dn_manager_on_held (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t 
     const dn_held_t *held = &in->msg->u.held;
     from->u.worker.restarts = held->restarts;
     from->u.worker.rss_bytes = held->rss_bytes;
-    from->u.worker.slots = held->slots;
-    from->u.worker.lent = held->lent;
-    from->u.worker.blocked = held->blocked;
-    from->u.worker.standby = held->standby;
+    dn_manager_take_places (self, from,
+                            &(dn_offer_t){.slots = held->slots,
+                                          .lent = held->lent,
+                                          .blocked = held->blocked,
+                                          .standby = held->standby});
     if (held->mark >= from->u.worker.news_mark) {
         from->u.worker.roster = from->u.worker.roster_sent;
         from->u.worker.forgets = from->u.worker.forgets_sent;
     }
     dn_manager_name_workers (self);
     from->u.worker.refused = false;
-    self->granting = dn_waiters_count (self->waiters) > 0; /* it may have been quiet */
     if (held->mark > from->u.worker.listed_mark && held->mark <= from->mark)
         from->u.worker.listed_mark = held->mark;
     self->sweep++;

@@ -113,10 +113,10 @@ bool dn_manager_ready (const dn_manager_t *self, const dn_peer_t *worker);
  *  are below twice that with what all its tasks are going to carry. */
 bool dn_manager_takes (const dn_manager_t *self, const dn_peer_t *client, bool standby);
 
-/*  A worker's state in a word: "ready", "quiet", "draining", "gone". */
 /*  Slots of a worker, without those that are lent. */
 uint32_t dn_manager_own_slots (const dn_peer_t *worker);
 
+/*  A worker's state in a word: "ready", "quiet", "draining", "gone". */
 const char *dn_manager_worker_state (const dn_manager_t *self, const dn_peer_t *worker);
 
 /*  Assert what must hold: the simulator and the tests call it after each step. */

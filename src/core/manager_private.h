@@ -122,6 +122,9 @@ void dn_manager_beat (dn_manager_t *self, dn_peer_t *peer, dn_news_t *news, dn_e
 /*  Workers that have joined are given tasks once the others know of them. */
 void dn_manager_name_workers (dn_manager_t *self);
 
+/*  A worker says which places it offers now: `offer` has them. */
+void dn_manager_take_places (dn_manager_t *self, dn_peer_t *worker, const dn_offer_t *offer);
+
 /*  Slots of all workers that are ready, without those that are lent. */
 uint32_t dn_manager_count_slots (const dn_manager_t *self);
 

@@ -432,9 +432,8 @@ take_services (dn_manager_t *self, const dn_peer_t *worker, dn_list_t services, 
     }
 }
 
-/*  The places that it offers now. */
-static void
-take_places (dn_manager_t *self, dn_peer_t *worker, const dn_offer_t *offer)
+void
+dn_manager_take_places (dn_manager_t *self, dn_peer_t *worker, const dn_offer_t *offer)
 {
     dn_worker_part_t *part = &worker->u.worker;
     uint32_t          own = dn_manager_own_slots (worker);
@@ -496,11 +495,11 @@ dn_manager_on_worker_hello (dn_manager_t *self, const dn_manager_event_t *in, dn
     learn_past (self, hello);
     dn_manager_inventory (self, in, worker, fresh, fx);
     take_services (self, worker, hello->services, fx);
-    take_places (self, worker,
-                 &(dn_offer_t){.slots = hello->slots,
-                               .lent = hello->lent,
-                               .blocked = hello->blocked,
-                               .standby = hello->standby});
+    dn_manager_take_places (self, worker,
+                            &(dn_offer_t){.slots = hello->slots,
+                                          .lent = hello->lent,
+                                          .blocked = hello->blocked,
+                                          .standby = hello->standby});
     self->slots = dn_manager_count_slots (self); /* it may have been quiet, or gone */
 
     self->roster += joins;
@@ -522,5 +521,5 @@ dn_manager_on_offer (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t
     from->u.worker.rss_bytes = offer->rss_bytes;
     if (offer->services.count)
         take_services (self, from, offer->services, fx);
-    take_places (self, from, offer);
+    dn_manager_take_places (self, from, offer);
 }
