@@ -84,10 +84,10 @@ dn_manager_reject (dn_manager_t *self, dn_peer_t *client, const dn_task_t *task,
 }
 
 dn_peer_t *
-dn_manager_choose (const dn_manager_t *self, dn_need_t need, const dn_peer_t *client,
+dn_manager_choose (const dn_manager_t *self, dn_need_t need, const dn_asker_t *asker,
                    denim_reason_t *reason)
 {
-    bool           rivals = client && dn_waiters_count (self->waiters) > 0;
+    bool           rivals = asker && dn_waiters_count (self->waiters) > (asker->waiter ? 1 : 0);
     dn_peer_t     *best = NULL;
     dn_candidate_t best_place = {0};
     bool           somebody = false;
@@ -99,12 +99,13 @@ dn_manager_choose (const dn_manager_t *self, dn_need_t need, const dn_peer_t *cl
         somebody = somebody || dn_manager_ready (self, worker);
         if (!dn_manager_room (self, worker, need) ||
             (best && !dn_place_better (&place, &best_place)) ||
-            (rivals && dn_manager_contended (self, client, worker)))
+            (rivals && dn_manager_gives_way (self, asker, worker, dn_place_full (&place))))
             continue;
         best = worker;
         best_place = place;
     }
-    if (best && client && !dn_manager_takes (self, client, dn_place_full (&best_place)))
+    if (best && asker && asker->client &&
+        !dn_manager_takes (self, asker->client, dn_place_full (&best_place)))
         best = NULL;
     *reason = somebody ? DENIM_REASON_BUSY : DENIM_REASON_NO_WORKER;
     return best;
@@ -206,7 +207,7 @@ granted_place (const dn_manager_t *self, const dn_peer_t *client, const dn_turn_
         if (dn_place_room (&place, place.standby_max))
             return worker;
     }
-    return dn_manager_choose (self, need, client, reason);
+    return dn_manager_choose (self, need, &(dn_asker_t){.client = client}, reason);
 }
 
 /*  Would a task that has no place now begin after its deadline? At best: those who are served after
@@ -217,13 +218,13 @@ is_doomed (const dn_manager_t *self, const dn_peer_t *client, const dn_submit_t 
            dn_need_t need, uint32_t *turn_ms)
 {
     denim_reason_t reason;
-    if (!submit->deadline_ms || !self->slots)
-        return false;
+    if (!submit->deadline_ms || !self->slots || need.depth)
+        return false; /* of those who run before a nested call, many may wait in lent places */
     if (dn_manager_choose (self, need, NULL, &reason))
         return false; /* places are free, and others are before it */
-    double places =
-        dn_manager_before (self, client, need.service, submit->priority, need.depth) + 1;
-    double after_ms = places_ms (self, need.service, places);
+    unsigned rank = dn_rank (submit->priority, need.depth);
+    double   places = dn_manager_before (self, client, need.service, rank) + 1;
+    double   after_ms = places_ms (self, need.service, places);
     *turn_ms = after_ms < UINT32_MAX ? (uint32_t) after_ms : UINT32_MAX;
     return *turn_ms > submit->deadline_ms;
 }
@@ -275,7 +276,7 @@ dn_manager_on_submit (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     dn_peer_t     *worker = NULL;
     if (!reason)
         worker = granted ? granted_place (self, from, &turn, need, &reason)
-                         : dn_manager_choose (self, need, from, &reason);
+                         : dn_manager_choose (self, need, &(dn_asker_t){.client = from}, &reason);
     uint64_t ticket = granted ? turn.ticket : worker ? dn_waiters_ticket (self->waiters) : 0;
     if (worker) {
         place (self, in, from, worker, service, ticket, fx);

@@ -41,7 +41,8 @@ static bool
 is_waiting (const dn_peer_t *worker)
 {
     uint32_t blocked = worker->u.worker.blocked;
-    return blocked && blocked >= dn_manager_own_slots (worker);
+    uint32_t own = dn_manager_own_slots (worker);
+    return own && blocked >= own;
 }
 
 /*  Are all workers that could run its tasks held up, and is there one at all? */
@@ -75,11 +76,11 @@ stuck_task (const dn_manager_t *self, const dn_peer_t *client)
         return NULL;
     TAILQ_FOREACH (waiter, &part->waiters, of_client)
     {
+        const dn_task_t *parent = dn_tasks_get (self->tasks, waiter->parent);
         if (!waiter->depth || !is_held_up (self, waiter->service))
             return NULL;
-        task = dn_tasks_get (self->tasks, waiter->parent);
-        if (!task || task->state != DN_TASK_PLACED)
-            return NULL;
+        if (parent && parent->state == DN_TASK_PLACED)
+            task = parent; /* else it has ended, and has left the call behind */
     }
     return task;
 }

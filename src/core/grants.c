@@ -65,15 +65,29 @@ first_heard (const dn_manager_t *self, uint32_t service, unsigned rank, bool sta
     return waiter;
 }
 
+/*  Tasks that can be in slots there: of each level no more than it has of its own. */
+static uint32_t
+in_slots (const dn_worker_part_t *part, uint32_t own)
+{
+    uint32_t count = 0;
+    if (part->at_depth[0] == part->placed + part->reserved)
+        return part->at_depth[0] < own ? part->at_depth[0] : own; /* nothing is nested */
+    for (unsigned i = 0; i < DN_LEVELS_MAX; i++)
+        count += part->at_depth[i] < own ? part->at_depth[i] : own;
+    return count;
+}
+
 dn_candidate_t
 dn_manager_candidate (const dn_peer_t *worker, unsigned depth)
 {
     const dn_worker_part_t *part = &worker->u.worker;
+    uint32_t                own = dn_manager_own_slots (worker);
     return (dn_candidate_t){.slots = part->slots,
-                            .own = dn_manager_own_slots (worker),
+                            .own = own,
                             .standby_max = part->standby,
                             .placed = part->placed + part->reserved,
-                            .level = part->at_depth[depth]};
+                            .level = part->at_depth[depth],
+                            .in_slots = in_slots (part, own)};
 }
 
 static bool
@@ -96,30 +110,48 @@ dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, dn_need_t ne
     return dn_place_room (&place, standby);
 }
 
-/*  Does a client other than this one wait for a place of the service that this worker may have? */
+/*  ---- who must give way ---- */
+
+/*  Is `a` to be served before `b`? */
 static bool
-has_rival (const dn_manager_t *self, const dn_peer_t *client, const dn_peer_t *worker,
-           uint32_t service)
+is_before (const dn_waiter_t *a, const dn_waiter_t *b, bool by_age)
 {
-    for (unsigned rank = 0; (rank = dn_waiters_rank (self->waiters, service, rank)) < DN_RANKS;
-         rank++) {
-        dn_candidate_t place = dn_manager_candidate (worker, dn_rank_depth (rank));
-        if (dn_place_room (&place, place.standby_max) &&
-            first_heard (self, service, rank, dn_place_full (&place), client->self))
-            return true;
-    }
-    return false;
+    unsigned rank_a = dn_rank (a->priority, a->depth), rank_b = dn_rank (b->priority, b->depth);
+    if (!by_age && rank_a != rank_b)
+        return rank_a < rank_b;
+    return a->ticket < b->ticket;
+}
+
+/*  Does a client of this ring wait for that worker, and would it be wronged? */
+static bool
+gives_way (const dn_manager_t *self, const dn_asker_t *asker, const dn_peer_t *worker, bool full,
+           dn_need_t other, unsigned rank)
+{
+    uint32_t room = dn_manager_room (self, worker, other);
+    if (asker->client)
+        return (room || full) && first_heard (self, other.service, rank,
+                                              is_full (worker, other.depth), asker->client->self);
+    const dn_waiter_t *waiter =
+        room ? NULL : first_heard (self, other.service, rank, false, DN_NONE);
+    return waiter && waiter != asker->waiter && is_before (waiter, asker->waiter, asker->by_age);
 }
 
 bool
-dn_manager_contended (const dn_manager_t *self, const dn_peer_t *client, const dn_peer_t *worker)
+dn_manager_gives_way (const dn_manager_t *self, const dn_asker_t *asker, const dn_peer_t *worker,
+                      bool full)
 {
     uint32_t service;
+    if (asker->waiter && !full)
+        return false;
     for (uint32_t i = 0; (service = dn_waiters_service (self->waiters, i)) != DN_SERVICE_NONE;
          i++) {
-        if (dn_services_offers (self->services, service, worker->u.worker.number) &&
-            has_rival (self, client, worker, service))
-            return true;
+        if (!dn_services_offers (self->services, service, worker->u.worker.number))
+            continue;
+        for (unsigned rank = 0; (rank = dn_waiters_rank (self->waiters, service, rank)) < DN_RANKS;
+             rank++)
+            if (gives_way (self, asker, worker, full, (dn_need_t){service, dn_rank_depth (rank)},
+                           rank))
+                return true;
     }
     return false;
 }
@@ -140,14 +172,14 @@ heard_in (const dn_manager_t *self, uint32_t service, unsigned rank)
 
 double
 dn_manager_before (const dn_manager_t *self, const dn_peer_t *client, uint32_t service,
-                   unsigned priority, unsigned depth)
+                   unsigned rank)
 {
-    const dn_waiter_t *own = dn_waiters_find (self->waiters, client, service, priority);
-    unsigned           last = priority < DN_PRIORITIES ? dn_rank (priority, depth) : DN_RANKS - 1;
+    const dn_waiter_t *own = dn_waiters_find (self->waiters, client, service, rank);
     double             before = 0;
     if (own && own->queued)
         return 0;
-    for (unsigned i = 0; (i = dn_waiters_rank (self->waiters, service, i)) <= last; i++)
+    for (unsigned i = 0; (i = dn_waiters_rank (self->waiters, service, i)) <= rank && i < DN_RANKS;
+         i++)
         before += heard_in (self, service, i);
     return before;
 }
@@ -161,32 +193,26 @@ typedef struct {
 
 /*  Is `waiter` to be served before the one that was found? */
 static bool
-is_before (const next_t *next, const dn_waiter_t *waiter)
+is_sooner (const next_t *next, const dn_waiter_t *waiter)
 {
-    const dn_waiter_t *other = next->waiter;
-    if (!other)
-        return true;
-    unsigned rank = dn_rank (waiter->priority, waiter->depth);
-    unsigned other_rank = dn_rank (other->priority, other->depth);
-    if (!next->by_age && rank != other_rank)
-        return rank < other_rank;
-    return waiter->ticket < other->ticket;
+    return !next->waiter || is_before (waiter, next->waiter, next->by_age);
 }
 
 /*  Is it the turn of somebody in this ring? There may be no place for those who are before them:
- *  lent places are for calls that are nested deeper. */
+ *  lent places are for calls that are nested deeper, and long tasks do not stand by. */
 static void
 look_at_ring (const dn_manager_t *self, uint32_t service, unsigned rank, next_t *next)
 {
     dn_need_t      need = {service, dn_rank_depth (rank)};
     denim_reason_t reason;
     dn_waiter_t   *waiter = first_heard (self, service, rank, false, DN_NONE);
-    if (!waiter || !is_before (next, waiter))
+    if (!waiter || !is_sooner (next, waiter))
         return; /* whoever else it may be is not before, either */
-    dn_peer_t *worker = dn_manager_choose (self, need, NULL, &reason);
+    dn_asker_t asker = {.waiter = waiter, .by_age = next->by_age};
+    dn_peer_t *worker = dn_manager_choose (self, need, &asker, &reason);
     if (worker && is_full (worker, need.depth))
         waiter = first_heard (self, service, rank, true, DN_NONE);
-    if (!worker || !waiter || !is_before (next, waiter))
+    if (!worker || !waiter || !is_sooner (next, waiter))
         return;
     next->waiter = waiter;
     next->worker = worker;
@@ -293,6 +319,7 @@ tell_grant (dn_manager_t *self, dn_reserve_t *grant, dn_effects_t *fx)
     row->msg.u.grant.grant = grant->self;
     row->msg.u.grant.service = dn_str (dn_services_get (self->services, waiter->service)->name);
     row->msg.u.grant.priority = waiter->priority;
+    row->msg.u.grant.depth = waiter->depth;
     row->msg.u.grant.count = (uint16_t) grant->count;
     row->msg.u.grant.alone = grant->alone;
     row->msg.u.grant.lease_ms = (uint32_t) lease_ms;
@@ -352,11 +379,10 @@ dn_manager_wait (dn_manager_t *self, dn_peer_t *client, dn_need_t need, unsigned
 {
     if (need.service == DN_SERVICE_NONE || priority >= DN_PRIORITIES || client->gone)
         return NULL;
-    dn_waiter_t *waiter = dn_waiters_take (self->waiters, client, need.service, priority);
+    dn_waiter_t *waiter =
+        dn_waiters_take (self->waiters, client, need.service, dn_rank (priority, need.depth));
     if (!waiter)
         return NULL; /* its timer has to do */
-    if (!waiter->queued || need.depth > waiter->depth)
-        dn_waiters_deepen (self->waiters, waiter, need.depth);
     if (!waiter->queued || held > waiter->held)
         waiter->held = held;
     waiter->mark = client->mark; /* an OPEN that was composed before this refusal does not count */
@@ -375,11 +401,11 @@ find_grant (const dn_manager_t *self, const dn_peer_t *client, dn_handle_t numbe
     return grant;
 }
 
-/*  A grant that the client has not answered yet, for this service and priority. */
+/*  A grant that the client has not answered yet, for this service and rank. */
 static dn_reserve_t *
-open_grant (const dn_manager_t *self, const dn_peer_t *client, uint32_t service, unsigned priority)
+open_grant (const dn_manager_t *self, const dn_peer_t *client, uint32_t service, unsigned rank)
 {
-    const dn_waiter_t *waiter = dn_waiters_find (self->waiters, client, service, priority);
+    const dn_waiter_t *waiter = dn_waiters_find (self->waiters, client, service, rank);
     dn_reserve_t      *grant = NULL;
     for (uint32_t row = 0; waiter && waiter->granted &&
                            (grant = dn_waiters_next_grant (self->waiters, &row)) != NULL;)
@@ -388,14 +414,23 @@ open_grant (const dn_manager_t *self, const dn_peer_t *client, uint32_t service,
     return NULL;
 }
 
+/*  Is the grant for such a task? */
+static bool
+is_meant (const dn_waiter_t *waiter, const dn_submit_t *submit, uint32_t service)
+{
+    return waiter->service == service && waiter->priority == submit->priority &&
+           waiter->depth == submit->depth;
+}
+
 bool
 dn_manager_take_turn (dn_manager_t *self, const dn_peer_t *client, const dn_submit_t *submit,
                       uint32_t service, dn_turn_taken_t *turn)
 {
+    unsigned      rank = dn_rank (submit->priority, submit->depth);
     dn_reserve_t *grant = submit->grant ? find_grant (self, client, submit->grant)
-                                        : open_grant (self, client, service, submit->priority);
+                                        : open_grant (self, client, service, rank);
     dn_waiter_t  *waiter = grant ? dn_waiters_get (self->waiters, grant->waiter) : NULL;
-    if (!waiter || waiter->service != service || waiter->priority != submit->priority)
+    if (!waiter || !is_meant (waiter, submit, service))
         return false;
     *turn = (dn_turn_taken_t){grant->worker, grant->ticket};
     waiter->held = submit->held;

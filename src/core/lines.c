@@ -24,23 +24,36 @@ struct dn_lines {
     uint32_t         used;    /* rows that were ever in use */
     uint32_t         waiting; /* lines on the ring */
     uint64_t         seed;
-    dn_index_t      *by_name;
-    struct line_list ring; /* with held calls; the first has the next turn */
-    struct line_list idle; /* without any call; the first was used longest ago */
+    dn_index_t      *by_key; /* service and level */
+    struct line_list ring;   /* with held calls; the first has the next turn */
+    struct line_list idle;   /* without any call; the first was used longest ago */
     dn_line_t        line[];
 };
 
+typedef struct {
+    dn_str_t name;
+    uint8_t  depth;
+} line_key_t;
+
 static bool
-same_name (const void *table, uint32_t row, const void *key)
+same_key (const void *table, uint32_t row, const void *key)
 {
-    return dn_str_eq (((const dn_lines_t *) table)->line[row].name_str, *(const dn_str_t *) key);
+    const dn_line_t  *line = &((const dn_lines_t *) table)->line[row];
+    const line_key_t *wanted = key;
+    return line->depth == wanted->depth && dn_str_eq (line->name_str, wanted->name);
 }
 
 static uint64_t
-hash_name (const void *table, uint32_t row)
+hash_key (const dn_lines_t *self, const line_key_t *key)
 {
-    const dn_lines_t *self = table;
-    return dn_hash (self->seed, self->line[row].name, self->line[row].name_str.len);
+    return dn_hash (self->seed + key->depth, key->name.ptr, key->name.len);
+}
+
+static uint64_t
+hash_row (const void *table, uint32_t row)
+{
+    const dn_line_t *line = &((const dn_lines_t *) table)->line[row];
+    return hash_key (table, &(line_key_t){line->name_str, line->depth});
 }
 
 dn_lines_t *
@@ -53,8 +66,8 @@ dn_lines_new (uint32_t lines_max, uint64_t seed)
     self->seed = seed;
     TAILQ_INIT (&self->ring);
     TAILQ_INIT (&self->idle);
-    self->by_name = dn_index_new (lines_max, self, same_name, hash_name);
-    if (!self->by_name)
+    self->by_key = dn_index_new (lines_max, self, same_key, hash_row);
+    if (!self->by_key)
         dn_lines_destroy (&self);
     return self;
 }
@@ -64,14 +77,14 @@ dn_lines_destroy (dn_lines_t **self_p)
 {
     if (!*self_p)
         return;
-    dn_index_destroy (&(*self_p)->by_name);
+    dn_index_destroy (&(*self_p)->by_key);
     free (*self_p);
     *self_p = NULL;
 }
 
 /*  ---- which services ---- */
 
-/*  A row that was never used, or that of the service used longest ago; NULL when all have calls. */
+/*  A row that was never used, or that of the line used longest ago; NULL when all have calls. */
 static dn_line_t *
 free_row (dn_lines_t *self)
 {
@@ -82,12 +95,12 @@ free_row (dn_lines_t *self)
         return NULL;
     TAILQ_REMOVE (&self->idle, line, of_ring);
     uint32_t row = (uint32_t) (line - self->line);
-    dn_index_remove (self->by_name, hash_name (self, row), row);
+    dn_index_remove (self->by_key, hash_row (self, row), row);
     return line;
 }
 
 static dn_line_t *
-make (dn_lines_t *self, dn_str_t name)
+make (dn_lines_t *self, dn_str_t name, uint8_t depth)
 {
     dn_line_t *line = free_row (self);
     if (!line)
@@ -96,26 +109,27 @@ make (dn_lines_t *self, dn_str_t name)
     memset (line, 0, sizeof *line);
     dn_str_copy (line->name, sizeof line->name, name);
     line->name_str = dn_str (line->name);
+    line->depth = depth;
     line->refused_ms = -1;
     line->unknown_ms = DN_NEVER;
-    dn_pace_init (&line->pace, self->seed ^ hash_name (self, row));
+    dn_pace_init (&line->pace, self->seed ^ hash_row (self, row));
     for (unsigned i = 0; i < DN_PRIORITIES; i++) {
         TAILQ_INIT (&line->again[i]);
         TAILQ_INIT (&line->fresh[i]);
     }
-    dn_index_put (self->by_name, hash_name (self, row), row);
+    dn_index_put (self->by_key, hash_row (self, row), row);
     return line;
 }
 
 uint32_t
-dn_lines_take (dn_lines_t *self, dn_str_t name)
+dn_lines_take (dn_lines_t *self, dn_str_t name, uint8_t depth)
 {
     dn_check (name.len < DN_LINE_ROOM);
-    dn_line_t *line = dn_lines_find (self, name);
+    dn_line_t *line = dn_lines_find (self, name, depth);
     if (line && line->calls == 0)
         TAILQ_REMOVE (&self->idle, line, of_ring);
     if (!line)
-        line = make (self, name);
+        line = make (self, name, depth);
     if (!line)
         return DN_LINE_NONE;
     line->calls++;
@@ -138,9 +152,10 @@ dn_lines_get (const dn_lines_t *self, uint32_t number)
 }
 
 dn_line_t *
-dn_lines_find (const dn_lines_t *self, dn_str_t name)
+dn_lines_find (const dn_lines_t *self, dn_str_t name, uint8_t depth)
 {
-    uint32_t row = dn_index_find (self->by_name, dn_hash (self->seed, name.ptr, name.len), &name);
+    line_key_t key = {name, depth};
+    uint32_t   row = dn_index_find (self->by_key, hash_key (self, &key), &key);
     return row == DN_INDEX_NONE ? NULL : dn_lines_get (self, row);
 }
 
@@ -324,7 +339,7 @@ check_line (const dn_lines_t *self, uint32_t row)
     }
     dn_check (held_all == line->held_all && (held_all || line->pace.freed == 0));
     dn_check (line->pace.in_flight == line->calls - held_all);
-    dn_check (dn_lines_find (self, line->name_str) == line);
+    dn_check (dn_lines_find (self, line->name_str, line->depth) == line);
     dn_pace_check (&line->pace);
 }
 

@@ -1,9 +1,10 @@
-/*  lines.h - the lines in which calls wait, one for each service of a client
+/*  lines.h - the lines in which calls wait, one for each service and level of nesting of a client
  *
  *  Owns: what a client knows of a service (its pace, why it was refused last), the held calls of it
- *  in the order in which they go, and the ring in which services take turns. A fixed number of
- *  services; one of which no call is left is forgotten when its row is needed, the one used longest
- *  ago first. Must never know: messages, when to send.
+ *  in the order in which they go, and the ring in which lines take turns. Calls that are nested
+ *  deeper have lines of their own, as a task may wait for them that keeps others from going on. A
+ *  fixed number of lines; one of which no call is left is forgotten when its row is needed, the one
+ *  used longest ago first. Must never know: messages, when to send.
  *
  *  In a line high priority goes before normal and that before low; within one priority calls that
  *  were tried before go first, in the order of their numbers, then the others as they came.
@@ -16,7 +17,7 @@
 #include "core/calls.h"
 #include "core/pace.h"
 
-#define DN_LINES_MAX      256 /* services that a client uses at the same time */
+#define DN_LINES_MAX      256 /* services, by level, that a client uses at the same time */
 #define DN_LINE_ROOM      128 /* bytes of a name with its end */
 #define DN_LINE_TEXT_ROOM 256 /* bytes of a sentence; a longer one is cut */
 #define DN_LINE_NONE      UINT32_MAX
@@ -24,6 +25,7 @@
 typedef struct dn_line {
     char      name[DN_LINE_ROOM];
     dn_str_t  name_str; /* the same */
+    uint8_t   depth;    /* levels of nesting */
     dn_pace_t pace;
     uint32_t  held[DN_PRIORITIES];
     uint32_t  held_all;     /* their sum */
@@ -45,16 +47,16 @@ typedef struct dn_lines dn_lines_t;
 dn_lines_t *dn_lines_new (uint32_t lines_max, uint64_t seed);
 void        dn_lines_destroy (dn_lines_t **self_p);
 
-/*  The line of this service, for a call more: made if it is new. Its number, or DN_LINE_NONE when
- *  all are in use. Each is followed by one dn_lines_done. */
-uint32_t dn_lines_take (dn_lines_t *self, dn_str_t name);
+/*  The line of this service and level, for a call more: made if it is new. Its number, or
+ *  DN_LINE_NONE when all are in use. Each is followed by one dn_lines_done. */
+uint32_t dn_lines_take (dn_lines_t *self, dn_str_t name, uint8_t depth);
 
 /*  A call of that line has ended; it is not held. */
 void dn_lines_done (dn_lines_t *self, dn_line_t *line);
 
 /*  Borrowed. _find gives NULL when there is none. */
 dn_line_t *dn_lines_get (const dn_lines_t *self, uint32_t number);
-dn_line_t *dn_lines_find (const dn_lines_t *self, dn_str_t name);
+dn_line_t *dn_lines_find (const dn_lines_t *self, dn_str_t name, uint8_t depth);
 
 /*  Put a call at its place in its line, or take it off. */
 void dn_lines_hold (dn_lines_t *self, dn_call_t *call);

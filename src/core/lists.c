@@ -97,7 +97,8 @@ note_want (dn_manager_t *self, dn_peer_t *client, uint32_t service, const dn_row
     dn_need_t need = {service, want->depth < DENIM_NESTING_MAX ? want->depth : DENIM_NESTING_MAX};
     if (want->waits && want->held)
         dn_manager_wait (self, client, need, want->priority, want->held, 0);
-    dn_waiter_t *waiter = dn_waiters_find (self->waiters, client, service, want->priority);
+    dn_waiter_t *waiter =
+        dn_waiters_find (self->waiters, client, service, dn_rank (want->priority, need.depth));
     if (!waiter)
         return;
     if (want->waits || waiter->mark >= mark)

@@ -138,9 +138,16 @@ typedef struct {
     unsigned depth; /* up to DENIM_NESTING_MAX */
 } dn_need_t;
 
-/*  The worker that takes one task more that needs this, or NULL; *reason then says why. `client`:
- *  the task has no grant, and must not take what others wait for; NULL: for one that waits. */
-dn_peer_t *dn_manager_choose (const dn_manager_t *self, dn_need_t need, const dn_peer_t *client,
+/*  Who asks for a place: a client whose task has no grant, or somebody in the rings. */
+typedef struct {
+    const dn_peer_t   *client; /* NULL: it is the other one */
+    const dn_waiter_t *waiter;
+    bool               by_age; /* the waiter is served by age alone */
+} dn_asker_t;
+
+/*  The worker that takes one task more that needs this, or NULL; *reason then says why. `asker`
+ *  must not take what others wait for; NULL: is there a place at all? */
+dn_peer_t *dn_manager_choose (const dn_manager_t *self, dn_need_t need, const dn_asker_t *asker,
                               denim_reason_t *reason);
 
 /*  Tell a client that its task was not taken. `client` may be NULL or without a link. */
@@ -173,11 +180,14 @@ uint32_t dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, dn_
  *  can answer, by the first ones of long rings. None if it waits in its ring itself, as its turn is
  *  settled then. */
 double dn_manager_before (const dn_manager_t *self, const dn_peer_t *client, uint32_t service,
-                          unsigned priority, unsigned depth);
+                          unsigned rank);
 
-/*  Could a place at this worker be granted to another client? Then this one must not barge. */
-bool dn_manager_contended (const dn_manager_t *self, const dn_peer_t *client,
-                           const dn_peer_t *worker);
+/*  Must it leave a place at this worker to others who wait? A task without a grant leaves it to
+ *  whoever may have it. And nobody stands by (`full`: all slots for it are taken) where somebody
+ *  who is before it waits for a slot: else short tasks, which stand by, would keep all others
+ *  out. */
+bool dn_manager_gives_way (const dn_manager_t *self, const dn_asker_t *asker,
+                           const dn_peer_t *worker, bool full);
 
 /*  The client waits with `held` tasks; `ticket` 0: behind all others. Its row, borrowed; NULL when
  *  there is none for it. */

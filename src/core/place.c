@@ -20,12 +20,20 @@ dn_place_standby (const dn_candidate_t *worker, double mean_us)
     return tasks < worker->standby_max ? (uint32_t) tasks : worker->standby_max;
 }
 
+static uint32_t
+least (uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 uint32_t
 dn_place_room (const dn_candidate_t *worker, uint32_t standby)
 {
-    uint32_t all = beyond (worker->slots + standby, worker->placed);
-    uint32_t level = beyond (worker->own + standby, worker->level);
-    return all < level ? all : level;
+    uint32_t slots =
+        least (beyond (worker->slots, worker->in_slots), beyond (worker->own, worker->level));
+    uint32_t all = least (beyond (worker->slots + standby, worker->placed),
+                          beyond (worker->own + standby, worker->level));
+    return slots > all ? slots : all;
 }
 
 bool

@@ -24,15 +24,17 @@ typedef struct {
     uint32_t slots;       /* tasks at a time, lent slots among them, */
     uint32_t own;         /* and without those */
     uint32_t standby_max; /* that it takes beyond those */
-    uint32_t placed;      /* tasks that hold a place there now */
+    uint32_t placed;      /* tasks that hold a place there now, in slots or behind them */
     uint32_t level;       /* those of `placed` that are nested as deep as the task */
+    uint32_t in_slots;    /* and those that can be in slots: of each level no more than `own` */
 } dn_candidate_t;
 
 /*  Tasks that may stand by at a worker, for a service whose tasks run `mean_us` (0: not known). The
  *  slots of tasks that wait come free when their calls end, so they do not count. */
 uint32_t dn_place_standby (const dn_candidate_t *worker, double mean_us);
 
-/*  Places for the task, if so many may stand by. */
+/*  Places for the task, if so many may stand by. Tasks of other levels that stand by take no slot
+ *  from it. */
 uint32_t dn_place_room (const dn_candidate_t *worker, uint32_t standby);
 
 /*  Are all its slots for the task taken, so that one more stands by? */

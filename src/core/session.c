@@ -138,7 +138,7 @@ dn_session_submit (dn_session_core_t *self, int64_t now_ms, const dn_request_t *
     call->line = DN_LINE_NONE;
     *handle = call->self;
     if (call->payload_bytes <= self->payload_max && call->depth <= DENIM_NESTING_MAX)
-        call->line = dn_lines_take (self->lines, request->service);
+        call->line = dn_lines_take (self->lines, request->service, call->depth);
     if (refuse_at_once (self, call, request->service, fx))
         return 0;
     dn_lines_hold (self->lines, call);

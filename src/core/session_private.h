@@ -24,6 +24,7 @@ typedef struct {
     uint64_t grant;
     uint16_t count;
     uint8_t  priority;
+    uint8_t  depth;
     char     service[DN_LINE_ROOM];
 } dn_turn_t;
 

@@ -2,7 +2,7 @@
  *
  *  Between HELLO and WELCOME nothing is sent. After it: acknowledgements and questions first, then
  *  the answers to grants, then calls, as far as the paces of their services and the bytes on their
- *  way allow. Services take turns, a call each.
+ *  way allow. Lines take turns, a call each.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -128,14 +128,13 @@ list_wants (const dn_session_core_t *self, dn_effects_t *fx)
     dn_rows_t rows = dn_fx_rows (fx, OPEN_WANTS_MAX * OPEN_WANT_BYTES);
     for (const dn_line_t *line = dn_lines_first (self->lines); line; line = dn_lines_next (line))
         for (unsigned i = 0; i < DN_PRIORITIES; i++) {
-            const dn_call_t *head = dn_line_head_of (line, i);
-            if (!head || rows.count == OPEN_WANTS_MAX)
-                continue;
             dn_row_want_t want = {.service = line->name_str,
                                   .priority = (uint8_t) i,
                                   .held = line->held[i],
                                   .waits = line->pace.turn,
-                                  .depth = head->depth};
+                                  .depth = line->depth};
+            if (!want.held || rows.count == OPEN_WANTS_MAX)
+                continue;
             if (dn_rows_put (&rows, DN_ROW_WANT, &want) < 0)
                 break;
         }
@@ -268,7 +267,7 @@ fits (const dn_session_core_t *self, const dn_call_t *call)
            self->unplaced_bytes + call->payload_bytes <= DN_UNPLACED_BYTES;
 }
 
-/*  A call of each service in turn, until none may send any more. */
+/*  A call of each line in turn, until none may send any more. */
 static void
 send_calls (dn_session_core_t *self, dn_effects_t *fx)
 {
@@ -316,18 +315,25 @@ dn_session_on_grant (dn_session_core_t *self, const dn_grant_t *msg, dn_effects_
     turn->grant = msg->grant;
     turn->count = msg->count;
     turn->priority = msg->priority;
+    turn->depth = msg->depth;
     dn_str_copy (turn->service, sizeof turn->service, msg->service);
-    dn_line_t *line = dn_lines_find (self->lines, msg->service);
+    dn_line_t *line = dn_lines_find (self->lines, msg->service, msg->depth);
     if (line && msg->alone)
         dn_pace_alone (&line->pace, msg->count);
     self->more = true;
+}
+
+static dn_line_t *
+line_of (const dn_session_core_t *self, const dn_turn_t *turn)
+{
+    return dn_lines_find (self->lines, dn_str (turn->service), turn->depth);
 }
 
 /*  Use a grant as far as there are calls, and pass the rest of it on. False: no room this turn. */
 static bool
 use_turn (dn_session_core_t *self, dn_turn_t *turn, dn_effects_t *fx)
 {
-    dn_line_t *line = dn_lines_find (self->lines, dn_str (turn->service));
+    dn_line_t *line = line_of (self, turn);
     while (turn->count) {
         if (!dn_effects_room (fx, ROOM_ROWS))
             return false;
@@ -337,7 +343,7 @@ use_turn (dn_session_core_t *self, dn_turn_t *turn, dn_effects_t *fx)
             break;
         }
         if (dn_session_end_late (self, call, fx)) {
-            line = dn_lines_find (self->lines, dn_str (turn->service));
+            line = line_of (self, turn);
             continue;
         }
         send_call (self, line, call, turn->grant, fx);

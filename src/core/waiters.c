@@ -1,4 +1,4 @@
-/*  waiters.c - rings of waiters by service and priority, and a table of grants
+/*  waiters.c - rings of waiters by service and rank, and a table of grants
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -85,6 +85,12 @@ dn_waiters_destroy (dn_waiters_t **self_p)
 
 /*  ---- waiters ---- */
 
+static unsigned
+rank_of (const dn_waiter_t *waiter)
+{
+    return dn_rank (waiter->priority, waiter->depth);
+}
+
 dn_waiter_t *
 dn_waiters_get (const dn_waiters_t *self, dn_handle_t waiter)
 {
@@ -93,22 +99,21 @@ dn_waiters_get (const dn_waiters_t *self, dn_handle_t waiter)
 }
 
 dn_waiter_t *
-dn_waiters_find (const dn_waiters_t *self, const dn_peer_t *client, uint32_t service,
-                 unsigned priority)
+dn_waiters_find (const dn_waiters_t *self, const dn_peer_t *client, uint32_t service, unsigned rank)
 {
     (void) self;
     dn_waiter_t *waiter;
     TAILQ_FOREACH (waiter, &client->u.client.waiters, of_client)
-    if (waiter->service == service && waiter->priority == priority)
+    if (waiter->service == service && rank_of (waiter) == rank)
         return waiter;
     return NULL;
 }
 
 dn_waiter_t *
-dn_waiters_take (dn_waiters_t *self, dn_peer_t *client, uint32_t service, unsigned priority)
+dn_waiters_take (dn_waiters_t *self, dn_peer_t *client, uint32_t service, unsigned rank)
 {
-    dn_check (service < self->services_max && priority < DN_PRIORITIES);
-    dn_waiter_t *waiter = dn_waiters_find (self, client, service, priority);
+    dn_check (service < self->services_max && rank < DN_RANKS);
+    dn_waiter_t *waiter = dn_waiters_find (self, client, service, rank);
     if (waiter)
         return waiter;
     if (client->u.client.waiters_count == DN_CLIENT_WAITERS)
@@ -121,7 +126,8 @@ dn_waiters_take (dn_waiters_t *self, dn_peer_t *client, uint32_t service, unsign
     waiter->self = handle;
     waiter->client = client->self;
     waiter->service = service;
-    waiter->priority = (uint8_t) priority;
+    waiter->priority = (uint8_t) (rank / DN_LEVELS_MAX);
+    waiter->depth = (uint8_t) dn_rank_depth (rank);
     TAILQ_INSERT_TAIL (&client->u.client.waiters, waiter, of_client);
     client->u.client.waiters_count++;
     return waiter;
@@ -131,12 +137,6 @@ uint64_t
 dn_waiters_ticket (dn_waiters_t *self)
 {
     return ++self->ticket;
-}
-
-static unsigned
-rank_of (const dn_waiter_t *waiter)
-{
-    return dn_rank (waiter->priority, waiter->depth);
 }
 
 static void
@@ -197,19 +197,6 @@ dn_waiters_queue (dn_waiters_t *self, dn_waiter_t *waiter, uint64_t ticket)
         TAILQ_INSERT_TAIL (ring, waiter, of_ring);
     else
         TAILQ_INSERT_BEFORE (before, waiter, of_ring);
-}
-
-void
-dn_waiters_deepen (dn_waiters_t *self, dn_waiter_t *waiter, unsigned depth)
-{
-    bool queued = waiter->queued;
-    dn_check (depth <= DENIM_NESTING_MAX);
-    if (waiter->depth == depth)
-        return;
-    leave_ring (self, waiter);
-    waiter->depth = (uint8_t) depth;
-    if (queued)
-        dn_waiters_queue (self, waiter, waiter->ticket);
 }
 
 static void

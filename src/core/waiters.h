@@ -1,12 +1,12 @@
 /*  waiters.h - the manager's records of clients that wait for their turn, and of the places that
  *  are reserved for them
  *
- *  A client that was refused for want of a place is a waiter: one row for client, service and
- *  priority, with a ticket. (Never the task, never the payload: those stay with the client.) Rows
- *  stand in rings, one for each service and rank, in the order of their tickets; the rank is the
- *  priority, and within it calls that are nested deeper go first. A grant is a
- *  reservation of places at one worker, with a lease. Owns both tables, the rings, and the counts
- *  of reserved places. Must never know: who is to be granted next, time beyond the leases' ends.
+ *  A client that was refused for want of a place is a waiter: one row for client, service and rank,
+ *  with a ticket. (Never the task, never the payload: those stay with the client.) The rank is the
+ *  priority, and within it calls that are nested deeper go first. Rows stand in rings, one for each
+ *  service and rank, in the order of their tickets. A grant is a reservation of places at one
+ *  worker, with a lease. Owns both tables, the rings, and the counts of reserved places. Must never
+ *  know: who is to be granted next, time beyond the leases' ends.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -41,7 +41,7 @@ typedef struct dn_waiter {
     dn_handle_t client;
     uint32_t    service;
     uint8_t     priority; /* 0 high, 1 normal, 2 low */
-    uint8_t     depth;    /* of nested calls; changed by dn_waiters_deepen only */
+    uint8_t     depth;    /* of nested calls */
     bool        queued;   /* in its ring; else it has been granted all that it wants */
     uint64_t    ticket;   /* rising: the lower, the longer it waits */
     uint32_t    held;     /* tasks that the client holds for this, as it said last */
@@ -58,7 +58,7 @@ typedef struct dn_reserve {
     dn_handle_t waiter; /* alive as long as the grant is */
     dn_handle_t worker; /* where the places are */
     uint32_t    count;  /* places that are not taken up yet */
-    unsigned    depth;  /* that they are for */
+    unsigned    depth;  /* of the tasks that they are for */
     uint64_t    ticket; /* that the waiter had */
     int64_t     expires_ms;
     bool        alone; /* nobody else waited */
@@ -74,15 +74,12 @@ void          dn_waiters_destroy (dn_waiters_t **self_p);
 
 dn_waiter_t *dn_waiters_get (const dn_waiters_t *self, dn_handle_t waiter);
 dn_waiter_t *dn_waiters_find (const dn_waiters_t *self, const dn_peer_t *client, uint32_t service,
-                              unsigned priority);
+                              unsigned rank);
 
-/*  The row of a client for a service and priority, made if need be, not queued. NULL when it has
+/*  The row of a client for a service and rank, made if need be, not queued. NULL when it has
  *  DN_CLIENT_WAITERS of them, or the table is full. Borrowed, until it is removed. */
 dn_waiter_t *dn_waiters_take (dn_waiters_t *self, dn_peer_t *client, uint32_t service,
-                              unsigned priority);
-
-/*  From now on it is nested so deep; in its ring it keeps its ticket. */
-void dn_waiters_deepen (dn_waiters_t *self, dn_waiter_t *waiter, unsigned depth);
+                              unsigned rank);
 
 /*  Put it into its ring, at the place of that ticket; 0: at the tail, with a new one. One that is
  *  in its ring already only moves forward. */

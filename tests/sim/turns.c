@@ -20,7 +20,7 @@
 static sim_row_t *
 row_of (sim_view_t *view, const sim_grant_t *grant)
 {
-    return &view->row[grant->client][grant->service][grant->priority];
+    return &view->row[grant->client][grant->service][sim_rank (grant->priority, grant->depth)];
 }
 
 static sim_grant_t *
@@ -44,11 +44,12 @@ static bool
 is_there (const sim_t *sim, uint8_t service, uint8_t depth)
 {
     for (uint32_t i = 0; i < sim->workers; i++) {
-        const sim_place_t *place = &sim->turns.view.place[i];
-        uint32_t           standby = place->standby[service];
-        if (!place->usable || !(place->offers & 1u << service))
+        sim_place_t place = sim->turns.view.place[i];
+        if (!place.usable || !(place.offers & 1u << service) || !place.level[depth])
             continue;
-        if (place->slots + standby < place->used || place->own + standby < place->level[depth])
+        place.used--; /* it is reserved */
+        place.level[depth]--;
+        if (!sim_place_has_room (&place, depth, place.standby[service]))
             return false;
     }
     return true;
@@ -60,12 +61,12 @@ take_up (sim_t *sim, uint32_t client, const dn_submit_t *submit)
     sim_turns_t *self = &sim->turns;
     sim_grant_t *grant = submit->grant ? find_grant (self, submit->grant, client) : NULL;
 
-    if (!grant || submit->priority != grant->priority ||
+    if (!grant || submit->priority != grant->priority || submit->depth != grant->depth ||
         !dn_str_eq (submit->service, dn_str (sim_service[grant->service])))
         return;
     self->granted = true;
     self->assured = !grant->doubtful && grant->shrunk == self->shrunk[grant->service] &&
-                    sim_now_ms (sim) < grant->expires_ms && submit->depth == grant->depth &&
+                    sim_now_ms (sim) < grant->expires_ms &&
                     is_there (sim, grant->service, grant->depth);
     if (--grant->count == 0)
         drop_grant (self, grant);
@@ -104,7 +105,7 @@ sim_turns_before (sim_t *sim, uint32_t link, const dn_msg_t *msg)
     sim_turns_t *self = &sim->turns;
 
     self->granted = self->assured = self->refused = false;
-    self->expired_count = 0;
+    self->expired_count = self->told = 0;
     self->served = dn_manager_counters (sim->manager.core)->granted;
     if (!msg) {
         expire (sim);
@@ -130,7 +131,7 @@ count_older (const sim_t *sim, uint64_t ticket)
     const sim_row_t *row = &sim->turns.view.row[0][0][0];
     uint32_t         count = 0;
 
-    for (uint32_t i = 0; i < sim->clients * SIM_SERVICES * DN_PRIORITIES; i++, row++)
+    for (uint32_t i = 0; i < sim->clients * SIM_SERVICES * SIM_RANKS; i++, row++)
         count += row->queued && row->ticket < ticket;
     return count;
 }
@@ -145,15 +146,14 @@ is_heavy (const sim_t *sim, uint32_t client)
     return peer && !dn_manager_takes (sim->manager.core, peer, true);
 }
 
-/*  Is no place for calls that are nested as deep as those of this row? Others may be granted one,
- *  then. */
+/*  Is no place for calls that are nested so deep? Others may be granted one, then. */
 static bool
-is_shut (const sim_t *sim, const sim_view_t *view, const sim_row_t *row, int service)
+is_shut (const sim_t *sim, const sim_view_t *view, uint8_t depth, int service)
 {
     for (uint32_t i = 0; i < sim->workers; i++) {
         const sim_place_t *place = &view->place[i];
         if (place->usable && place->offers & 1u << service &&
-            sim_place_has_room (place, row->depth, place->standby[service]))
+            sim_place_has_room (place, depth, place->standby[service]))
             return false;
     }
     return true;
@@ -171,18 +171,19 @@ static void
 pass_over (sim_t *sim, const sim_grant_t *grant)
 {
     for (uint32_t i = 0; i < sim->clients; i++)
-        for (uint8_t j = 0; j < DN_PRIORITIES; j++) {
+        for (int j = 0; j < SIM_RANKS; j++) {
             sim_row_t *row = &sim->turns.view.row[i][grant->service][j];
-            bool       own = i == grant->client && j == grant->priority;
+            uint8_t    priority = (uint8_t) (j / SIM_LEVELS), depth = (uint8_t) (j % SIM_LEVELS);
+            bool       same = priority == grant->priority && depth == grant->depth;
+            bool       own = i == grant->client && same;
             if (!own && row->queued && row->heard && !row->heavy && !is_heavy (sim, i))
-                row->outranked |= (uint16_t) (outranks (j, row->depth, grant) << grant->depth);
+                row->outranked |= (uint16_t) (outranks (priority, depth, grant) << grant->depth);
             if (own || !row->queued || !row->heard || row->ticket > grant->ticket)
                 continue;
             if (row->heavy || is_heavy (sim, i))
                 continue; /* it was a place that is not for it, or seemed so */
-            if (row->depth != grant->depth && is_shut (sim, &sim->turns.view, row, grant->service))
+            if (depth != grant->depth && is_shut (sim, &sim->turns.view, depth, grant->service))
                 continue; /* likewise */
-            bool same = j == grant->priority && row->depth == grant->depth;
             row->passed += same ? grant->count : 0;
             row->skipped += grant->count;
             uint32_t older = count_older (sim, row->ticket);
@@ -204,14 +205,14 @@ tell_grant (sim_t *sim, uint32_t client, const dn_grant_t *msg)
     if (self->late[client])
         sim_fail (sim, "late: c%u let a grant expire, was not heard since, and is granted a place",
                   client);
-    if (service == SIM_SERVICES || self->count == SIM_GRANTS)
-        sim_fail (sim, "grants: for a service without workers, or too many");
+    if (service == SIM_SERVICES || msg->depth >= SIM_LEVELS || self->count == SIM_GRANTS)
+        sim_fail (sim, "grants: for a service without workers, or too deep, or too many");
     sim_grant_t *grant = &self->grant[self->count];
     *grant = (sim_grant_t){msg->grant,
                            (uint8_t) client,
                            (uint8_t) service,
                            msg->priority,
-                           0,
+                           msg->depth,
                            false,
                            msg->count,
                            self->shrunk[service],
@@ -219,7 +220,8 @@ tell_grant (sim_t *sim, uint32_t client, const dn_grant_t *msg)
                            sim_now_ms (sim) + msg->lease_ms};
     sim_row_t *row = row_of (&self->view, grant);
     grant->ticket = row->queued ? row->ticket : 0;
-    grant->depth = row->depth;
+    self->last = *grant;
+    self->told++;
     row->queued = false; /* a second grant of this event has another ticket */
     row->passed = row->skipped = row->older = 0;
     self->count++;
@@ -244,22 +246,27 @@ sim_turns_tell (sim_t *sim, const dn_effect_t *effect)
 
 /*  ---- after an event ---- */
 
+static uint32_t *
+told_of (uint32_t told[][SIM_SERVICES][SIM_RANKS], const sim_grant_t *grant)
+{
+    return &told[grant->client][grant->service][sim_rank (grant->priority, grant->depth)];
+}
+
 /*  What is reserved for each row is what it was told and has not used. */
 static void
 check_grants (sim_t *sim, sim_view_t *view)
 {
     sim_turns_t *self = &sim->turns;
-    uint32_t     told[SIM_CLIENTS][SIM_SERVICES][DN_PRIORITIES];
+    uint32_t     told[SIM_CLIENTS][SIM_SERVICES][SIM_RANKS];
 
     memset (told, 0, sim->clients * sizeof told[0]);
     for (uint32_t i = 0; i < self->count; i++)
-        told[self->grant[i].client][self->grant[i].service][self->grant[i].priority] +=
-            self->grant[i].count;
+        *told_of (told, &self->grant[i]) += self->grant[i].count;
     for (uint32_t i = 0; i < sim->clients; i++)
         for (int j = 0; j < SIM_SERVICES; j++)
-            for (int k = 0; k < DN_PRIORITIES; k++)
+            for (int k = 0; k < SIM_RANKS; k++)
                 if (view->row[i][j][k].granted > told[i][j][k])
-                    sim_fail (sim, "reserved: %u places for c%u, %s, priority %d, and %u granted",
+                    sim_fail (sim, "reserved: %u places for c%u, %s, rank %d, and %u granted",
                               view->row[i][j][k].granted, i, sim_service[j], k, told[i][j][k]);
     for (uint32_t i = 0; i < self->count;) {
         sim_grant_t *grant = &self->grant[i];
@@ -268,7 +275,7 @@ check_grants (sim_t *sim, sim_view_t *view)
             drop_grant (self, grant); /* withdrawn */
             continue;
         }
-        if (granted < told[grant->client][grant->service][grant->priority])
+        if (granted < *told_of (told, grant))
             grant->doubtful = true;
         i++;
     }
@@ -293,25 +300,43 @@ check_expired (sim_t *sim, sim_view_t *view)
 
 /*  Does it wait, and may it have a place here if there is one, and so many stand by? */
 static bool
-can_use (const sim_row_t *row, const sim_place_t *place, uint32_t standby)
+can_use (const sim_row_t *row, int rank, const sim_place_t *place, uint32_t standby)
 {
     return row->queued && row->heard &&
-           sim_place_has_room (place, row->depth, row->heavy ? 0 : standby);
+           sim_place_has_room (place, (uint8_t) (rank % SIM_LEVELS), row->heavy ? 0 : standby);
 }
 
-/*  Another client that can answer and waits for what this worker offers; SIM_CLIENTS: nobody. */
+/*  Another client that can answer and waits for what this worker offers; SIM_CLIENTS: nobody.
+ *  `any`: also if there is no place for it, as its tasks do not stand by. */
 static uint32_t
-waits_there (const sim_t *sim, const sim_place_t *place, uint32_t but)
+waits_there (const sim_t *sim, const sim_place_t *place, uint32_t but, bool any)
 {
     const sim_view_t *view = &sim->turns.view;
 
     for (uint32_t i = 0; i < sim->clients; i++)
         for (int j = 0; i != but && j < SIM_SERVICES; j++)
-            for (int k = 0; k < DN_PRIORITIES; k++)
-                if (place->offers & 1u << j &&
-                    can_use (&view->row[i][j][k], place, place->standby_max))
+            for (int k = 0; place->offers & 1u << j && k < SIM_RANKS; k++) {
+                const sim_row_t *row = &view->row[i][j][k];
+                bool             waits = row->queued && row->heard && !row->heavy;
+                if (can_use (row, k, place, place->standby[j]) || (any && waits))
                     return i;
+            }
     return SIM_CLIENTS;
+}
+
+/*  Does anybody wait for this worker and find no place there, so that those who are after it must
+ *  not stand by? */
+static bool
+is_claimed (const sim_t *sim, const sim_view_t *view, const sim_place_t *place)
+{
+    for (uint32_t i = 0; i < sim->clients; i++)
+        for (int j = 0; j < SIM_SERVICES; j++)
+            for (int k = 0; place->offers & 1u << j && k < SIM_RANKS; k++) {
+                const sim_row_t *row = &view->row[i][j][k];
+                if (row->queued && row->heard && !can_use (row, k, place, place->standby[j]))
+                    return true;
+            }
+    return false;
 }
 
 /*  Is a place granted to this client, or was one before this event? */
@@ -321,34 +346,96 @@ is_granted (const sim_t *sim, uint32_t client)
     bool granted = sim->turns.granted;
 
     for (int i = 0; client < SIM_CLIENTS && i < SIM_SERVICES; i++)
-        for (int j = 0; j < DN_PRIORITIES; j++)
+        for (int j = 0; j < SIM_RANKS; j++)
             granted = granted || sim->turns.view.row[client][i][j].granted;
     return granted;
 }
 
-/*  A place that was granted may be used by a task of another level, and by one that does not name
- *  the grant. */
+/*  The worker before the last place of this level was given, had no others been given meanwhile. */
+static sim_place_t
+place_before (const sim_place_t *now, const sim_place_t *old, int level)
+{
+    sim_place_t before = *now;
+
+    before.used = 0;
+    for (int i = 0; i < DN_LEVELS_MAX; i++) {
+        if (i == level)
+            before.level[i]--;
+        else if (before.level[i] > old->level[i])
+            before.level[i] = old->level[i];
+        before.used += before.level[i];
+    }
+    return before;
+}
+
+/*  Of each level no more than there was room for. A place that was granted may be used by a task
+ *  that does not name the grant, where others may stand by. */
 static void
 check_bounds (sim_t *sim, uint32_t worker, uint32_t client, const sim_place_t *now,
               const sim_place_t *old)
 {
-    uint32_t standby = 0, level_max;
+    uint32_t standby = is_granted (sim, client) ? now->standby_max : 0;
 
     for (int i = 0; i < SIM_SERVICES; i++)
         if (standby < now->standby[i])
             standby = now->standby[i];
-    if (now->used > old->used && now->used > now->slots + standby)
-        sim_fail (sim, "places: %u at w%u, which has %u", now->used, worker, now->slots + standby);
-    level_max = now->own + (is_granted (sim, client) ? now->standby_max : standby);
-    for (int i = 0; i < DN_LEVELS_MAX; i++)
-        if (now->level[i] > old->level[i] && now->level[i] > level_max)
-            sim_fail (sim, "levels: %u places at w%u for calls nested %d deep, of %u",
-                      now->level[i], worker, i, level_max);
+    for (uint8_t i = 0; i < DN_LEVELS_MAX; i++) {
+        if (now->level[i] <= old->level[i])
+            continue;
+        sim_place_t before = place_before (now, old, i);
+        if (!sim_place_has_room (&before, i, standby))
+            sim_fail (sim, "places: w%u has %u, %u of them nested %u deep, and %u and %u slots",
+                      worker, now->used, now->level[i], i, now->slots, now->own);
+    }
+}
+
+/*  Has the row waited while the one place of this event was given, and goes it first? */
+static bool
+goes_first (const sim_t *sim, const sim_view_t *view, uint32_t client, int service, int rank)
+{
+    const sim_grant_t *last = &sim->turns.last;
+    const sim_row_t   *old = &sim->turns.view.row[client][service][rank];
+    const sim_row_t   *row = &view->row[client][service][rank];
+    uint8_t            priority = (uint8_t) (rank / SIM_LEVELS);
+    uint8_t            depth = (uint8_t) (rank % SIM_LEVELS);
+
+    if (!row->queued || !row->heard || !old->queued || !old->heard || row->ticket != old->ticket)
+        return false;
+    return outranks (priority, depth, last) ||
+           (priority == last->priority && depth == last->depth && row->ticket < last->ticket);
+}
+
+/*  The one place that was granted in this event: if it is behind the slots, somebody who goes first
+ *  must not wait for a slot there. */
+static void
+check_standby (sim_t *sim, const sim_view_t *view)
+{
+    const sim_turns_t *self = &sim->turns;
+    const sim_grant_t *last = &self->last;
+    uint64_t           served = dn_manager_counters (sim->manager.core)->granted;
+
+    if (self->told != 1 || !last->ticket || self->refused || self->expired_count ||
+        served != self->served + 1 || served % BY_AGE == 0)
+        return;
+    for (uint32_t i = 0; i < sim->workers; i++) {
+        const sim_place_t *now = &view->place[i], *old = &self->view.place[i];
+        if (now->used <= old->used || sim_place_has_room (old, last->depth, 0))
+            continue;
+        for (uint32_t j = 0; j < sim->clients * SIM_SERVICES * SIM_RANKS; j++) {
+            uint32_t client = j / SIM_RANKS / SIM_SERVICES;
+            int      service = (int) (j / SIM_RANKS % SIM_SERVICES), rank = (int) (j % SIM_RANKS);
+            if (old->offers & now->offers & 1u << service &&
+                goes_first (sim, view, client, service, rank) &&
+                !sim_place_has_room (old, (uint8_t) (rank % SIM_LEVELS), old->standby[service]))
+                sim_fail (sim, "stands by: c%u at w%u, where c%u waits for a slot", last->client, i,
+                          client);
+        }
+    }
 }
 
 /*  A place more at a worker: is it there, and is it this client's turn? */
 static void
-check_places (sim_t *sim, const sim_view_t *view, uint32_t client)
+check_places (sim_t *sim, const sim_view_t *view, uint32_t client, uint8_t depth)
 {
     for (uint32_t i = 0; i < sim->workers; i++) {
         const sim_place_t *now = &view->place[i], *old = &sim->turns.view.place[i];
@@ -356,7 +443,7 @@ check_places (sim_t *sim, const sim_view_t *view, uint32_t client)
         if (client == SIM_CLIENTS || sim->turns.granted || now->placed <= old->placed ||
             now->used <= old->used) /* the last: a place that was reserved, for whom it crosses */
             continue;
-        uint32_t other = waits_there (sim, old, client);
+        uint32_t other = waits_there (sim, old, client, !sim_place_has_room (old, depth, 0));
         if (other < SIM_CLIENTS)
             sim_fail (sim, "barges: c%u gets a place at w%u, and c%u waits", client, i, other);
     }
@@ -396,7 +483,7 @@ is_calm (const sim_t *sim)
 /*  All the workers where places of this level were given had one for the row as well: those of its
  *  own level are not all taken even now, and one of the rest was free. */
 static bool
-had_place (const sim_t *sim, const sim_view_t *view, const sim_row_t *row, int service, int level)
+had_place (const sim_t *sim, const sim_view_t *view, uint8_t depth, int service, int level)
 {
     bool given = false;
 
@@ -404,7 +491,8 @@ had_place (const sim_t *sim, const sim_view_t *view, const sim_row_t *row, int s
         const sim_place_t *old = &sim->turns.view.place[i], *now = &view->place[i];
         if (!(now->offers & 1u << service) || now->level[level] <= old->level[level])
             continue;
-        if (!now->usable || now->level[row->depth] >= now->own + now->standby[service])
+        uint32_t standby = is_claimed (sim, view, now) ? 0 : now->standby[service];
+        if (!now->usable || now->level[depth] >= now->own + standby)
             return false;
         given = true;
     }
@@ -415,18 +503,19 @@ had_place (const sim_t *sim, const sim_view_t *view, const sim_row_t *row, int s
 static bool
 is_outranked (const sim_t *sim, const sim_view_t *view, uint32_t i)
 {
-    uint32_t         client = i / DN_PRIORITIES / SIM_SERVICES;
-    int              service = (int) (i / DN_PRIORITIES % SIM_SERVICES);
-    const sim_row_t *old = &sim->turns.view.row[client][service][i % DN_PRIORITIES];
-    const sim_row_t *row = &view->row[client][service][i % DN_PRIORITIES];
+    int              rank = (int) (i % SIM_RANKS), service = (int) (i / SIM_RANKS % SIM_SERVICES);
+    uint32_t         client = i / SIM_RANKS / SIM_SERVICES;
+    const sim_row_t *old = &sim->turns.view.row[client][service][rank];
+    const sim_row_t *row = &view->row[client][service][rank];
     uint64_t         served = dn_manager_counters (sim->manager.core)->granted;
 
-    if (!old->queued || row->ticket != old->ticket || row->depth != old->depth || row->heavy)
+    if (!old->queued || row->ticket != old->ticket || row->heavy)
         return false;
     if (sim->turns.refused || served / BY_AGE != sim->turns.served / BY_AGE)
         return false;
     for (int level = 0; old->outranked >> level; level++)
-        if (old->outranked >> level & 1 && had_place (sim, view, row, service, level))
+        if (old->outranked >> level & 1 &&
+            had_place (sim, view, (uint8_t) (rank % SIM_LEVELS), service, level))
             return true;
     return false;
 }
@@ -440,7 +529,7 @@ keep_counts (sim_t *sim, sim_view_t *view)
     sim_row_t       *row = &view->row[0][0][0];
     uint32_t         unlucky = sim->nesting ? 3 : 1;
 
-    for (uint32_t i = 0; i < sim->clients * SIM_SERVICES * DN_PRIORITIES; i++, old++, row++) {
+    for (uint32_t i = 0; i < sim->clients * SIM_SERVICES * SIM_RANKS; i++, old++, row++) {
         row->stalled_us = SIM_NEVER;
         if (!row->queued || !row->heard || !old->there || !old->heard)
             continue;
@@ -450,7 +539,7 @@ keep_counts (sim_t *sim, sim_view_t *view)
         row->stalled_us = old->stalled_us;
         if (is_outranked (sim, view, i))
             sim_fail (sim, "outranked: by calls that go after those of c%u, nested %u deep",
-                      i / (SIM_SERVICES * DN_PRIORITIES), row->depth);
+                      i / (SIM_SERVICES * SIM_RANKS), i % SIM_LEVELS);
         if (row->passed)
             sim_fail (sim, "unfair: a younger ticket of the same ring is served before %u",
                       (unsigned) row->ticket);
@@ -474,7 +563,8 @@ sim_turns_after (sim_t *sim, uint32_t link, const dn_msg_t *msg)
     check_grants (sim, &view);
     check_expired (sim, &view);
     if (!msg || msg->kind == DN_MSG_SUBMIT)
-        check_places (sim, &view, client);
+        check_places (sim, &view, client, msg ? msg->u.submit.depth : 0);
+    check_standby (sim, &view);
     note_shrunk (sim, &view);
     keep_counts (sim, &view);
     memcpy (sim->turns.view.row, view.row, sim->clients * sizeof view.row[0]);
@@ -485,35 +575,38 @@ sim_turns_after (sim_t *sim, uint32_t link, const dn_msg_t *msg)
 
 /*  While there is no record for a task more nobody is granted a place. */
 static bool
-has_place (const sim_t *sim, const sim_row_t *row, int service)
+has_place (const sim_t *sim, const sim_row_t *row, int service, int rank)
 {
     const dn_tasks_t *tasks = dn_manager_tasks (sim->manager.core);
+    const sim_view_t *view = &sim->turns.view;
 
     if (dn_tasks_count (tasks) == dn_tasks_max (tasks))
         return false;
     for (uint32_t i = 0; i < sim->workers; i++) {
-        const sim_place_t *place = &sim->turns.view.place[i];
-        if (place->usable && place->offers & 1u << service &&
-            can_use (row, place, place->standby[service]))
+        const sim_place_t *place = &view->place[i];
+        if (!place->usable || !(place->offers & 1u << service))
+            continue;
+        if (can_use (row, rank, place, 0) ||
+            (can_use (row, rank, place, place->standby[service]) && !is_claimed (sim, view, place)))
             return true;
     }
     return false;
 }
 
 static void
-check_row (sim_t *sim, uint32_t client, int service, int priority)
+check_row (sim_t *sim, uint32_t client, int service, int rank)
 {
-    sim_row_t *row = &sim->turns.view.row[client][service][priority];
+    sim_row_t *row = &sim->turns.view.row[client][service][rank];
 
-    if (!has_place (sim, row, service)) {
+    if (!row->queued || !has_place (sim, row, service, rank)) {
         row->stalled_us = SIM_NEVER;
         return;
     }
     if (row->stalled_us == SIM_NEVER)
         row->stalled_us = sim->now_us;
     if (sim->now_us - row->stalled_us > SIM_MS (STALLED_BEATS * sim->heartbeat_ms))
-        sim_fail (sim, "stalls: c%u waits for %s, priority %d, and there is a free place", client,
-                  sim_service[service], priority);
+        sim_fail (sim, "stalls: c%u waits for %s, rank %d, and there is a free place", client,
+                  sim_service[service], rank);
 }
 
 void
@@ -532,7 +625,7 @@ sim_turns_look (sim_t *sim)
     check_expired (sim, &self->view);
     for (uint32_t i = 0; i < sim->clients; i++)
         for (int j = 0; j < SIM_SERVICES; j++)
-            for (int k = 0; k < DN_PRIORITIES; k++) {
+            for (int k = 0; k < SIM_RANKS; k++) {
                 if (gap)
                     self->view.row[i][j][k].stalled_us = SIM_NEVER;
                 check_row (sim, i, j, k);

@@ -9,6 +9,15 @@
 
 #define SIM_GRANTS     512 /* that are out at the same time, at most */
 #define SIM_DEAF_BEATS 2   /* of silence, after which the manager passes a client over */
+#define SIM_LEVELS     4   /* of nested calls, with that of clients */
+#define SIM_RANKS      (DN_PRIORITIES * SIM_LEVELS)
+
+/*  Of a row: by priority, and within it the shallowest first. */
+static inline int
+sim_rank (unsigned priority, unsigned depth)
+{
+    return (int) (priority * SIM_LEVELS + depth);
+}
 
 /*  A GRANT as it was told. */
 typedef struct {
@@ -30,7 +39,6 @@ typedef struct {
     bool     queued;
     bool     heard; /* its client can answer, and takes a place */
     bool     heavy; /* a slot, but none behind it: it has many bytes out */
-    uint8_t  depth; /* of nested calls */
     uint64_t ticket;
     uint32_t granted;
     uint16_t
@@ -54,7 +62,7 @@ typedef struct {
 } sim_place_t;
 
 typedef struct {
-    sim_row_t   row[SIM_CLIENTS][SIM_SERVICES][DN_PRIORITIES];
+    sim_row_t   row[SIM_CLIENTS][SIM_SERVICES][SIM_RANKS];
     sim_place_t place[SIM_WORKERS];
 } sim_view_t;
 
@@ -67,9 +75,11 @@ typedef struct {
     uint32_t    shrunk[SIM_SERVICES];
     int64_t     looked_us; /* at what stalls */
     uint64_t    served;    /* grants that the manager had made before this event */
-    bool        refused;   /* a socket did not take what was told in it: a grant is withdrawn */
-    bool        granted;   /* the SUBMIT in hand names a grant of this client */
-    bool        assured;   /* within its lease, and its place must be there still */
+    uint32_t    told;      /* GRANTs that were told in it; the last one is this: */
+    sim_grant_t last;
+    bool        refused; /* a socket did not take what was told in it: a grant is withdrawn */
+    bool        granted; /* the SUBMIT in hand names a grant of this client */
+    bool        assured; /* within its lease, and its place must be there still */
     sim_view_t  view;
 } sim_turns_t;
 

@@ -36,16 +36,16 @@ view_client (const sim_t *sim, const dn_peer_t *peer, const uint32_t number[SIM_
     TAILQ_FOREACH (waiter, &peer->u.client.waiters, of_client)
     {
         int service = service_of (number, waiter->service);
-        if (service < 0 || client >= SIM_CLIENTS)
+        if (service < 0 || client >= SIM_CLIENTS || waiter->depth >= SIM_LEVELS)
             continue;
-        sim_row_t *row = &view->row[client][service][waiter->priority];
+        int        rank = sim_rank (waiter->priority, waiter->depth);
+        sim_row_t *row = &view->row[client][service][rank];
         row->there = true;
         row->queued = waiter->queued;
         row->ticket = waiter->ticket;
         row->granted = waiter->granted;
         row->heard = !peer->gone && peer->link && peer->silent_beats < SIM_DEAF_BEATS &&
                      !peer->u.client.late && dn_manager_takes (sim->manager.core, peer, false);
-        row->depth = waiter->depth;
         row->heavy = !dn_manager_takes (sim->manager.core, peer, true);
     }
 }
@@ -83,7 +83,12 @@ view_worker (const sim_t *sim, const dn_peer_t *peer, const uint32_t number[SIM_
 bool
 sim_place_has_room (const sim_place_t *place, uint8_t depth, uint32_t standby)
 {
-    return place->used < place->slots + standby && place->level[depth] < place->own + standby;
+    uint32_t in_slots = 0;
+
+    for (int i = 0; i < DN_LEVELS_MAX; i++)
+        in_slots += place->level[i] < place->own ? place->level[i] : place->own;
+    return (in_slots < place->slots && place->level[depth] < place->own) ||
+           (place->used < place->slots + standby && place->level[depth] < place->own + standby);
 }
 
 void

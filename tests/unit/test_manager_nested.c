@@ -130,6 +130,40 @@ depth_is_that_of_the_call_which_open_names (void **state)
 }
 
 static void
+calls_of_each_level_have_their_own_turn (void **state)
+{
+    bench_t *self = full (state, 1);
+    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1});
+    ask (self, OTHER, (ask_t){.seq = 2, .depth = 2});
+    ask (self, THIRD, (ask_t){.seq = 1, .depth = 1});
+    offer (self, WORKER, 2, 1, 0);
+    assert_true (granted (self, OTHER));
+    dn_grant_t grant = bench_sent (self, OTHER, DN_MSG_GRANT, 0)->msg.u.grant;
+    assert_int_equal (grant.depth, 2);
+    ask (self, OTHER, (ask_t){.seq = 2, .depth = 2, .grant = grant.grant});
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+
+    offer (self, WORKER, 3, 2, 0);
+    assert_true (granted (self, OTHER)); /* it has kept its ticket */
+    assert_int_equal (bench_sent (self, OTHER, DN_MSG_GRANT, 0)->msg.u.grant.depth, 1);
+    assert_null (bench_sent (self, THIRD, DN_MSG_GRANT, 0));
+}
+
+static void
+grant_for_one_level_is_none_for_another (void **state)
+{
+    bench_t *self = full (state, 1);
+    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1});
+    offer (self, WORKER, 2, 1, 0);
+    assert_true (granted (self, OTHER));
+    uint64_t grant = bench_sent (self, OTHER, DN_MSG_GRANT, 0)->msg.u.grant.grant;
+    ask (self, OTHER, (ask_t){.seq = 2, .depth = 2, .grant = grant});
+    assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY); /* that place is reserved */
+    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1, .grant = grant});
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+}
+
+static void
 call_that_is_nested_too_deep_is_not_allowed (void **state)
 {
     bench_t *self = bench_up (state, 1);
@@ -161,6 +195,27 @@ lent_place_goes_past_those_who_are_before_and_cannot_have_it (void **state)
     offer (self, WORKER, 2, 1, 0);
     assert_true (granted (self, THIRD));
     assert_null (bench_sent (self, OTHER, DN_MSG_GRANT, 0));
+}
+
+/*  Short tasks of clients, of which ten stand by behind the slot. */
+static void
+tasks_that_stand_by_take_no_lent_place (void **state)
+{
+    bench_t *self = *state;
+    self->config.tasks_max = 100;
+    bench_restart (self);
+    bench_up (state, 1);
+    bench_client (self, OTHER, 2, 1);
+    bench_run_some (self, DN_RESULTS_KNOWN, 1000);
+    for (uint64_t seq = 1; seq <= 11; seq++) {
+        ask (self, CLIENT, (ask_t){.seq = seq});
+        assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    }
+    offer (self, WORKER, 2, 1, 0);
+    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1});
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    ask (self, OTHER, (ask_t){.seq = 2, .depth = 1});
+    assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
 }
 
 static void
@@ -317,9 +372,12 @@ main (void)
         TEST (deeper_call_goes_before_those_of_its_priority_that_wait_longer),
         TEST (priority_goes_before_depth),
         TEST (depth_is_that_of_the_call_which_open_names),
+        TEST (calls_of_each_level_have_their_own_turn),
+        TEST (grant_for_one_level_is_none_for_another),
         TEST (call_that_is_nested_too_deep_is_not_allowed),
         TEST (lent_place_is_for_nested_calls_only),
         TEST (lent_place_goes_past_those_who_are_before_and_cannot_have_it),
+        TEST (tasks_that_stand_by_take_no_lent_place),
         TEST (each_level_has_as_many_slots_as_the_worker_has_of_its_own),
         TEST (place_that_is_reserved_for_a_level_counts_there),
         TEST (task_that_a_worker_brings_along_counts_at_its_level),

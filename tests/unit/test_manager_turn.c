@@ -14,6 +14,7 @@ typedef struct {
     uint32_t held;
     uint64_t grant;
     bool     high;
+    bool     slow; /* of the service of that name */
     uint64_t bytes;
 } ask_t;
 
@@ -28,7 +29,7 @@ ask (bench_t *self, dn_link_t from, ask_t what)
     msg.u.submit.held = what.held;
     msg.u.submit.grant = what.grant;
     msg.u.submit.priority = what.high ? DENIM_PRIORITY_HIGH : DENIM_PRIORITY_NORMAL;
-    msg.u.submit.service = dn_str ("app");
+    msg.u.submit.service = dn_str (what.slow ? "slow" : "app");
     msg.u.submit.task = dn_str ("app:add");
     bench_feed_bytes (self, from, &msg, what.bytes);
 }
@@ -395,6 +396,69 @@ a_grant_of_many_places_is_within_the_bytes_of_its_client (void **state)
     assert_in_range (row->msg.u.grant.count, MANY - 1, MANY + 1);
 }
 
+/*  ---- services that share slots ---- */
+
+/*  A slot, of which short tasks of CLIENT have each place: ten stand by. Those of `slow`, of which
+ *  OTHER has one, do not stand by. */
+static bench_t *
+flooded (void **state)
+{
+    uint8_t          bytes[64];
+    dn_rows_t        rows = {bytes, sizeof bytes, 0, 0};
+    dn_row_service_t services[] = {{dn_str ("app")}, {dn_str ("slow")}};
+    dn_msg_t         msg = {.kind = DN_MSG_OFFER};
+    bench_t         *self = up (state, 1, 1000);
+    for (int i = 0; i < 2; i++)
+        dn_rows_put (&rows, DN_ROW_SERVICE, &services[i]);
+    msg.u.offer.slots = 1;
+    msg.u.offer.standby = 64;
+    msg.u.offer.services = dn_rows_list (&rows);
+    bench_feed (self, WORKER, &msg);
+    for (uint64_t seq = 1; seq <= 11; seq++) {
+        ask (self, CLIENT, (ask_t){.seq = seq, .held = 100});
+        assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    }
+    return self;
+}
+
+static void
+end_short (bench_t *self, uint64_t seq)
+{
+    bench_result (self, WORKER, 1, seq, DENIM_VALUE, 1000);
+    bench_ack (self, CLIENT, seq);
+    bench_pass (self, 0);
+}
+
+static void
+nobody_stands_by_where_somebody_who_has_waited_longer_needs_a_slot (void **state)
+{
+    bench_t *self = flooded (state);
+    ask (self, OTHER, (ask_t){.seq = 1, .slow = true});
+    assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
+    ask (self, CLIENT, (ask_t){.seq = 12, .held = 99});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    for (uint64_t seq = 1; seq <= 10; seq++) {
+        end_short (self, seq);
+        assert_null (bench_sent (self, CLIENT, DN_MSG_GRANT, 0));
+        assert_null (bench_sent (self, OTHER, DN_MSG_GRANT, 0));
+    }
+    end_short (self, 11);
+    assert_non_null (bench_sent (self, OTHER, DN_MSG_GRANT, 0));
+}
+
+static void
+who_has_waited_longer_than_those_who_need_a_slot_stands_by (void **state)
+{
+    bench_t *self = flooded (state);
+    ask (self, CLIENT, (ask_t){.seq = 12, .held = 99});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    ask (self, OTHER, (ask_t){.seq = 1, .slow = true});
+    end_short (self, 1);
+    assert_non_null (bench_sent (self, CLIENT, DN_MSG_GRANT, 0));
+    end_short (self, 2); /* and its next one has not */
+    assert_null (bench_sent (self, CLIENT, DN_MSG_GRANT, 0));
+}
+
 /*  ---- a worker that ends ---- */
 
 static void
@@ -433,6 +497,8 @@ main (void)
         T (a_client_that_leaves_megabytes_unacknowledged_has_no_task_placed_and_waits),
         T (tasks_of_a_client_whose_tasks_carry_megabytes_have_slots_and_do_not_stand_by),
         T (a_grant_of_many_places_is_within_the_bytes_of_its_client),
+        T (nobody_stands_by_where_somebody_who_has_waited_longer_needs_a_slot),
+        T (who_has_waited_longer_than_those_who_need_a_slot_stands_by),
         T (a_worker_that_is_back_and_draining_has_no_place_reserved),
         cmocka_unit_test (
             the_set_of_workers_where_a_service_is_stuck_is_a_part_of_those_that_offer_it),

@@ -373,7 +373,8 @@ grant_is_answered_with_calls_and_the_rest_of_it_passed_on (void **state)
     for (int i = 0; i < 8; i++)
         rig_reject (&rig, calls[i], DENIM_REASON_BUSY);
     dn_msg_t msg = {.kind = DN_MSG_GRANT};
-    msg.u.grant = (dn_grant_t){77, dn_str ("m"), 1, 9, 0, 1000};
+    msg.u.grant = (dn_grant_t){
+        .grant = 77, .service = dn_str ("m"), .priority = 1, .count = 9, .lease_ms = 1000};
     rig_input (&rig, &msg);
     assert_int_equal (rig_count (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT), 17);
     assert_int_equal (rig_sent (&rig, calls[0]).grant, 77);

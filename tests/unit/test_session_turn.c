@@ -25,7 +25,12 @@ static void
 grant (uint64_t number, uint16_t count, bool alone)
 {
     dn_msg_t msg = {.kind = DN_MSG_GRANT};
-    msg.u.grant = (dn_grant_t){number, dn_str ("m"), 1, count, alone, 1000};
+    msg.u.grant = (dn_grant_t){.grant = number,
+                               .service = dn_str ("m"),
+                               .priority = 1,
+                               .count = count,
+                               .alone = alone,
+                               .lease_ms = 1000};
     rig_input (&rig, &msg);
 }
 
