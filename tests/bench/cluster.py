@@ -17,6 +17,7 @@ from pathlib import Path
 BIN = Path(os.environ["DENIM_BIN"])
 BENCH = BIN.parent / "bench"
 HERE = Path(__file__).resolve().parent
+DOCS = HERE.parents[1] / "docs"
 MIB = 1 << 20
 
 Report = dict[str, object]
@@ -158,6 +159,13 @@ def spread(values: list[float], form: str = ".1f") -> str:
 def loaded() -> float:
     """The load of the machine in the last minute: what else runs here shows in the figures."""
     return os.getloadavg()[0]
+
+
+def publish(name: str, about: str, table: Table, picture: str) -> None:
+    """Write docs/NAME.md, which begins with what it is about, and docs/NAME.svg."""
+    (DOCS / f"{name}.svg").write_text(picture)
+    (DOCS / f"{name}.md").write_text(
+        f"{about}\n\n{machine()}.\n\n{table.markdown()}\n![the same as a picture]({name}.svg)\n")
 
 
 def wait_line(run: subprocess.Popen, text: str, seconds: float = 60) -> None:

@@ -4,7 +4,7 @@ Goodput, run times, fairness, refusals, memory and recovery under overload, each
 be. Tasks sleep: they hold a slot and no CPU, so that a few cores stand for 32 slots. Exit code 1
 when one figure is missed.
 
-    overload.py [--quick] [--only NAME] [--plot FILE.svg] [--publish]
+    overload.py [--quick] [--only NAME] [--publish]
 """
 
 import argparse
@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import chart
 import denim
-from chart import draw
-from cluster import MIB, Cluster, Table, cluster, loaded, machine, spread, wait_line
+from cluster import MIB, Cluster, Table, cluster, loaded, machine, publish, spread, wait_line
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests/shared"))  # what the tests have as well
@@ -28,9 +28,15 @@ from memory import bound  # noqa: E402
 
 SLOTS = 32
 TASK_MS = 100
-LOADS = (0.5, 1, 2, 5, 10, 20)
+LOADS = chart.STEPS
 CALLERS = 16  # of the open loop
 DEADLINE_MS = 2000
+SPIKE_S = (3, 5)  # from when to when
+
+ABOUT = f"""# Under overload
+
+What denim does when there is more to do than slots, as `make bench-overload` printed it. Tasks
+sleep: they hold a slot and no CPU, so that a few cores stand for {SLOTS} slots."""
 
 
 class Bench:
@@ -43,7 +49,9 @@ class Bench:
         self.table = Table()
         self.goodputs: dict[float, float] = {}  # open loop: part of the ceiling
         self.waiting: dict[float, float] = {}  # closed loop: likewise
-        self.refusals: dict[str, list[tuple[float, float]]] = {}
+        self.runs: dict[str, dict[float, dict]] = {}  # run times, of both
+        self.refusals: dict[str, chart.Points] = {}
+        self.spike_work: chart.Points = []
 
     def ceiling(self, running: Cluster) -> float:
         """Tasks a second when as many calls are outstanding as there are slots."""
@@ -94,6 +102,7 @@ class Bench:
         self.run_times("offered", runs)
 
     def run_times(self, how: str, runs: dict[float, dict]) -> None:
+        self.runs[how] = runs
         for key in ("p50", "p99"):
             one, ten = runs[1][key], runs[10][key]
             self.table.add(f"run time {key}, 10 x {how} over 1 x", f"{ten:.1f} / {one:.1f} ms",
@@ -139,29 +148,24 @@ class Bench:
         wanted = {24: 120000, 32: 40000, 48: 12000, 64: 8000}
         with cluster(slots=SLOTS, standby=False) as running:
             for times in ("exponential", "constant", "bimodal"):
-                points = self.refusals[times] = []
-                held_ms = task_ms
                 for erlangs, count in wanted.items():
-                    count = 2000 if self.quick else count
-                    for arrivals in (1000, count):  # the first ones tell how long a place is held
-                        report = running.raw("once", rate=erlangs / held_ms * 1000, count=arrivals,
-                                             task_ms=task_ms, times=times, warmup=2)
-                        held_ms = task_ms + report["held"]["mean"] - report["run"]["mean"]
-                    self.refusal(times, erlangs, report, points)
+                    report = running.raw("once", erlangs=erlangs, task_ms=task_ms, times=times,
+                                         count=2000 if self.quick else count, warmup=2)
+                    self.refusal(times, erlangs, report, task_ms + report["beyond"]["mean"])
 
-    def refusal(self, times: str, erlangs: int, report: dict, points: list) -> None:
-        """Beside the formula at the load that was really offered: arrivals and times are random.
-        It is arrivals times how long a place is held, a little longer than the task sleeps."""
-        offered = report["arrivals"] / report["seconds"] * report["held"]["mean"] / 1000
+    def refusal(self, times: str, erlangs: int, report: dict, held_ms: float) -> None:
+        """Beside the formula at the load that was asked for. What was offered is arrivals times how
+        long a place is held, a little longer than the task sleeps."""
+        offered = report["arrivals"] / report["seconds"] * held_ms / 1000
         is_part = report["refused"] / report["arrivals"]
-        must = erlang_b(SLOTS, offered)
-        points.append((offered, is_part))
+        must = erlang_b(SLOTS, erlangs)
+        self.refusals.setdefault(times, []).append((offered, is_part))
         good = abs(is_part / must - 1) <= 0.1
         noise = 2 * math.sqrt(must * (1 - must) / report["arrivals"]) * 2
         if self.quick:
             good = good or abs(is_part - must) <= noise
         self.table.add(f"refused, {times}, {erlangs} Erlang",
-                       f"{is_part:.1%} at {offered:.1f} ({report['arrivals']} arrivals)",
+                       f"{is_part:.1%} at {offered:.2f} ({report['arrivals']} arrivals)",
                        f"{must:.1%} +- 10 %", good)
 
     # --- recovery ---
@@ -170,10 +174,15 @@ class Bench:
         """Calls that wait for no longer than two tasks take: who came in the spike has run, or has
         left, when so long has passed."""
         settle_ms = 2 * TASK_MS
+        ceiling = SLOTS / TASK_MS * 1000
         with cluster(slots=SLOTS) as running:
-            report = running.load("open", rate=0.5 * SLOTS / TASK_MS * 1000, callers=CALLERS,
+            report = running.load("open", rate=0.5 * ceiling, callers=CALLERS,
                                   task_ms=TASK_MS, deadline_ms=settle_ms, warmup=3, seconds=9,
-                                  spike_at=3, spike_s=2, spike_by=20, settle_ms=settle_ms)
+                                  spike_at=SPIKE_S[0], spike_s=SPIKE_S[1] - SPIKE_S[0], spike_by=20,
+                                  settle_ms=settle_ms)
+        bin_s = report["work"]["bin_s"]
+        self.spike_work = [((i + 0.5) * bin_s, tasks / bin_s / ceiling)
+                           for i, tasks in enumerate(report["work"]["tasks"]) if i * bin_s < 9]
         before, after = report["before"]["p99"], report["after"]["p99"]
         self.table.add(f"p99 after a spike of 2 s, from {settle_ms} ms on",
                        f"{after:.0f} ms, {before:.0f} before it", "<= 1.25 x before",
@@ -331,26 +340,22 @@ def erlang_b(slots: int, erlangs: float) -> float:
     return blocked
 
 
-def publish(bench: Bench, command: str) -> None:
-    text = f"""# Under overload
-
-What denim does when there is more to do than slots, as `{command}` printed it. Tasks sleep: they
-hold a slot and no CPU, so that a few cores stand for {SLOTS} slots.
-
-{machine()}.
-
-{bench.table.markdown()}
-![goodput over offered load, and refusals beside Erlang's formula](overload.svg)
-"""
-    (ROOT / "docs" / "overload.md").write_text(text)
+def picture(bench: Bench) -> str:
+    formula = [(a, erlang_b(SLOTS, a)) for a in range(16, 73)]
+    return chart.page([
+        chart.goodput(bench.goodputs, bench.waiting),
+        chart.run_times(bench.runs.get("offered", {}), bench.runs.get("outstanding", {})),
+        chart.refusals(bench.refusals, formula),
+        chart.spike(bench.spike_work, SPIKE_S),
+    ], columns=2)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="4 s a point instead of 30")
     parser.add_argument("--only", default="", help="parts, by name: goodput,fairness,...")
-    parser.add_argument("--plot", default="", help="write an SVG there")
-    parser.add_argument("--publish", action="store_true", help="write docs/overload.md")
+    parser.add_argument("--publish", action="store_true",
+                        help="write docs/overload.md and its picture")
     options = parser.parse_args()
     bench = Bench(options.quick)
     parts: list[Callable[[], None]] = [
@@ -362,12 +367,8 @@ def main() -> int:
     for part in parts:
         if not options.only or part.__name__ in options.only.split(","):
             part()
-    if options.plot:
-        formula = [(a, erlang_b(SLOTS, a)) for a in range(16, 73)]
-        Path(options.plot).write_text(
-            draw(bench.goodputs, bench.waiting, bench.refusals, formula))
     if options.publish:
-        publish(bench, "make bench-overload")
+        publish("overload", ABOUT, bench.table, picture(bench))
     print(f"{len(bench.table.rows)} figures, {bench.table.missed} missed; "
           f"load {loaded():.1f} at the end")
     return 1 if bench.table.missed else 0

@@ -4,17 +4,19 @@
  * A load generator that speaks the protocol itself, for what libdenim does not do: refusals without
  * a retry, and thousands of sessions in one process. Prints one line of JSON.
  *
- *     raw --manager ADDRESS --mode once --rate 640 [--sessions 1] [--count 1800]
+ *     raw --manager ADDRESS --mode once --erlangs 32 [--sessions 1] [--count 7000]
  *     raw --manager ADDRESS --mode closed [--sessions 1000] [--outstanding 1] [--seconds 4]
  *     raw --manager ADDRESS --mode idle [--sessions 5000] [--seconds 4]
  *     all: [--task-ms 50] [--times constant] [--warmup 1] [--seed 1]
  *
  * once: calls arrive at random (Poisson), each is one SUBMIT, and a REJECT is its end; a GRANT is
- * passed on. closed: each session has as many calls outstanding; one that is refused goes again
- * with a GRANT, or after retry_after. idle: connected, and answering each BEAT.
+ * passed on. The load is what was asked for, and not left to chance: gaps and run times are brought
+ * to their mean, and the rate follows how long a place is held beyond the run time. closed: each
+ * session has as many calls outstanding; one that is refused goes again with a GRANT, or after
+ * retry_after. idle: connected, and answering each BEAT.
  *
  * All sessions are connections of one ROUTER: the manager sees clients like any others. Times are
- * in milliseconds; "held" is the time from SUBMIT to RESULT of calls that had a place at once. A
+ * in milliseconds; "beyond" is what calls that had a place at once took longer than they sleep. A
  * line "ready" goes to stderr when every session has its WELCOME.
  */
 #include "wire/wire.h"
@@ -34,6 +36,7 @@
 #define BATCH         512
 #define RETRY_MAX_S   2.0
 #define NEVER         1e18
+#define BEYOND_OF     256 /* calls, roughly, that tell how long a place is held beyond the run */
 #define SERVICE       "benchapp"
 #define TASK          "benchapp:rest"
 
@@ -44,8 +47,8 @@ typedef struct {
     raw_mode_t  mode;
     int         sessions;
     int         outstanding;
-    double      rate;
-    uint64_t    count;
+    double      erlangs;
+    size_t      count;
     double      task_s;
     times_t     times;
     double      warmup_s;
@@ -80,14 +83,22 @@ typedef struct {
     double       longest_s;
 } session_t;
 
+typedef struct {
+    double gap; /* before it: 1 in the mean */
+    double task_s;
+} arrival_t;
+
 static options_t  options;
 static session_t *session;
+static arrival_t *plan; /* of ONCE: before the window, options.count in it, behind it */
+static size_t     planned, planned_before;
 static void      *router;
 static uint64_t   random_state;
 static uint64_t   arrivals, refused, placed, passed, failed, retries, reasons[256];
 static work_t     work;
-static sample_t   waits, runs, holds;
-static double     start_s, end_s;
+static sample_t   waits, runs, beyond;
+static double     start_s, end_s; /* of the window; NEVER: not yet */
+static double     beyond_s;       /* as it is of late */
 static uint8_t    buffer[DN_HEADER_SMALL], list_buffer[64 * 1024], list_rows[48 * 1024];
 static int        welcomed;
 
@@ -198,7 +209,7 @@ say_submit (int number, call_t *call, uint64_t grant)
 /*  ---- calls ---- */
 
 static call_t *
-new_call (session_t *self, double at_s)
+new_call (session_t *self, double at_s, double task_s)
 {
     if (self->out == self->room) {
         uint32_t room = self->room ? 2 * self->room : 4;
@@ -214,8 +225,7 @@ new_call (session_t *self, double at_s)
     while (self->call[i].seq)
         i++;
     self->out++;
-    self->call[i] = (call_t){.seq = ++self->last_seq, .begun_s = at_s};
-    self->call[i].task_s = draw_task_s (&random_state, options.times, options.task_s);
+    self->call[i] = (call_t){.seq = ++self->last_seq, .begun_s = at_s, .task_s = task_s};
     return &self->call[i];
 }
 
@@ -245,10 +255,16 @@ end_call (session_t *self, call_t *call)
     self->out--;
 }
 
-static void
-begin_call (int number, double at_s)
+static double
+some_task_s (void)
 {
-    call_t *call = new_call (&session[number], at_s);
+    return draw_task_s (&random_state, options.times, options.task_s);
+}
+
+static void
+begin_call (int number, double at_s, double task_s)
+{
+    call_t *call = new_call (&session[number], at_s, task_s);
     if (call)
         say_submit (number, call, 0);
 }
@@ -274,11 +290,13 @@ on_result (int number, const dn_result_t *result, double at_s)
     double run_s = result->run_us / 1e6, wait_s = at_s - call->begun_s;
     work_add (&work, at_s, run_s);
     failed += result->outcome != 0;
+    if (call->try_no == 1)
+        beyond_s += (wait_s - call->task_s - beyond_s) / BEYOND_OF;
     if (in_window (call->begun_s)) {
         placed++;
         sample_add (&runs, run_s);
         if (call->try_no == 1)
-            sample_add (&holds, wait_s);
+            sample_add (&beyond, wait_s - call->task_s);
     }
     if (in_window (at_s)) {
         sample_add (&waits, wait_s);
@@ -288,7 +306,7 @@ on_result (int number, const dn_result_t *result, double at_s)
     }
     end_call (self, call);
     if (options.mode == CLOSED)
-        begin_call (number, at_s);
+        begin_call (number, at_s, some_task_s ());
 }
 
 static void
@@ -345,7 +363,7 @@ on_welcome (int number, const dn_welcome_t *welcome)
     if (++welcomed == options.sessions)
         fprintf (stderr, "ready\n");
     for (int i = 0; options.mode == CLOSED && i < options.outstanding; i++)
-        begin_call (number, now_s ());
+        begin_call (number, now_s (), some_task_s ());
 }
 
 static void
@@ -464,23 +482,75 @@ retry_held (double at_s)
     }
 }
 
+/*  So many arrivals more, their gaps and run times brought to the mean. */
+static void
+plan_arrivals (size_t count)
+{
+    double gaps = 0, tasks_s = 0;
+    plan = realloc (plan, (planned + count) * sizeof *plan);
+    if (!plan)
+        abort ();
+    arrival_t *row = plan + planned;
+    for (size_t i = 0; i < count; i++) {
+        row[i] = (arrival_t){draw_exponential (&random_state, 1), some_task_s ()};
+        gaps += row[i].gap;
+        tasks_s += row[i].task_s;
+    }
+    for (size_t i = 0; i < count; i++) {
+        row[i].gap *= (double) count / gaps;
+        row[i].task_s *= options.task_s * (double) count / tasks_s;
+    }
+    planned += count;
+}
+
+/*  Arrivals that come in so many seconds. */
+static size_t
+arrivals_in (double seconds)
+{
+    return 1 + (size_t) (seconds * options.erlangs / options.task_s);
+}
+
+/*  Before this arrival. The load is the rate of arrivals times how long each holds a place. */
+static double
+gap_s (size_t next)
+{
+    return plan[next].gap * (options.task_s + beyond_s) / options.erlangs;
+}
+
+/*  What must pass after the window, so that all that began in it has ended. */
+static double
+tail_s (void)
+{
+    return 7 * options.task_s + 0.5;
+}
+
+static void
+arrive (size_t number, double at_s)
+{
+    if (number == planned_before)
+        start_s = at_s;
+    if (number == planned_before + options.count)
+        end_s = at_s;
+    arrivals += in_window (at_s);
+    begin_call ((int) (number % (size_t) options.sessions), at_s, plan[number].task_s);
+}
+
 static void
 run (void)
 {
-    double next_s = now_s (), retry_s = next_s;
-    double last_s = end_s + 7 * options.task_s + 0.5;
-    int    turn = 0;
-    for (double at_s = next_s; at_s < last_s; at_s = now_s ()) {
-        for (; options.mode == ONCE && next_s <= at_s; turn++) {
-            arrivals += in_window (next_s);
-            begin_call (turn % options.sessions, next_s);
-            next_s += draw_exponential (&random_state, 1 / options.rate);
+    double retry_s = now_s (), next_s = retry_s;
+    size_t next = 0;
+    for (double at_s = retry_s; at_s < end_s + tail_s (); at_s = now_s ()) {
+        while (next < planned && next_s <= at_s) {
+            arrive (next, next_s);
+            if (++next < planned)
+                next_s += gap_s (next);
         }
         if (options.mode == CLOSED && at_s >= retry_s) {
             retry_held (at_s);
             retry_s = at_s + 0.005;
         }
-        wait_until (options.mode == ONCE && next_s < at_s + 0.005 ? next_s : at_s + 0.005);
+        wait_until (next < planned && next_s < at_s + 0.005 ? next_s : at_s + 0.005);
     }
 }
 
@@ -515,7 +585,7 @@ print_results (void)
     printf ("}, \"goodput\": %.2f, ", work_between (&work, start_s, end_s) / (end_s - start_s));
     sample_print ("wait", &waits, ", ");
     sample_print ("run", &runs, ", ");
-    sample_print ("held", &holds, ", ");
+    sample_print ("beyond", &beyond, ", ");
     work_print (&work, "}\n");
 }
 
@@ -524,7 +594,7 @@ read_options (int argc, char **argv)
 {
     static const struct option names[] = {
         {"manager", 1, NULL, 'm'}, {"mode", 1, NULL, 'M'},        {"sessions", 1, NULL, 'n'},
-        {"rate", 1, NULL, 'r'},    {"outstanding", 1, NULL, 'o'}, {"count", 1, NULL, 'c'},
+        {"erlangs", 1, NULL, 'r'}, {"outstanding", 1, NULL, 'o'}, {"count", 1, NULL, 'c'},
         {"task-ms", 1, NULL, 'l'}, {"times", 1, NULL, 'T'},       {"warmup", 1, NULL, 'w'},
         {"seconds", 1, NULL, 's'}, {"seed", 1, NULL, 'e'},        {NULL, 0, NULL, 0},
     };
@@ -533,7 +603,7 @@ read_options (int argc, char **argv)
         case 'm': options.manager = optarg; break;
         case 'M': options.mode = *optarg == 'o' ? ONCE : *optarg == 'c' ? CLOSED : IDLE; break;
         case 'n': options.sessions = atoi (optarg); break;
-        case 'r': options.rate = atof (optarg); break;
+        case 'r': options.erlangs = atof (optarg); break;
         case 'o': options.outstanding = atoi (optarg); break;
         case 'c': options.count = strtoull (optarg, NULL, 10); break;
         case 'l': options.task_s = atof (optarg) / 1e3; break;
@@ -554,7 +624,8 @@ main (int argc, char **argv)
 {
     options = (options_t){.sessions = 1,
                           .outstanding = 1,
-                          .rate = 100,
+                          .erlangs = 1,
+                          .count = 1000,
                           .task_s = 0.05,
                           .warmup_s = 1,
                           .seconds = 4,
@@ -569,11 +640,15 @@ main (int argc, char **argv)
     if (!session)
         abort ();
     connect_all ();
-    if (options.count)
-        options.seconds = (double) options.count / options.rate;
     start_s = now_s () + options.warmup_s;
     end_s = start_s + options.seconds;
     work_start (&work, start_s, options.seconds);
+    if (options.mode == ONCE) {
+        plan_arrivals (planned_before = arrivals_in (options.warmup_s));
+        plan_arrivals (options.count);
+        plan_arrivals (arrivals_in (tail_s ()));
+        start_s = end_s = NEVER;
+    }
     run ();
     print_results ();
     fflush (stdout);

@@ -3,18 +3,25 @@
 1, 2, 3 and 4 workers of 8 slots each, and tasks that sleep: they hold a slot and no CPU, so that
 the cores of the machine are not what is measured. Exit code 1 when a ratio is missed.
 
-    scaling.py [--quick] [--runs 3]
+    scaling.py [--quick] [--runs 3] [--publish]
 """
 
 import argparse
 import statistics
 import sys
 
-from cluster import Table, cluster, loaded, machine, spread
+import chart
+from cluster import Table, cluster, loaded, machine, publish, spread
 
 SLOTS = 8
 TASK_MS = 100
 WORKERS = (1, 2, 3, 4)
+
+ABOUT = f"""# One more worker
+
+Throughput with 1 to 4 workers of {SLOTS} slots each, as `make bench-scaling` printed it: the middle
+of the rounds, and their range. Twice as many calls are outstanding as there are slots. Tasks sleep
+{TASK_MS} ms: they hold a slot and no CPU, so that the cores are not what is measured."""
 
 
 def measure(workers: int, seconds: float) -> float:
@@ -29,6 +36,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="4 s a point, once")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--publish", action="store_true",
+                        help="write docs/scaling.md and its picture")
     options = parser.parse_args()
     runs, seconds = (1, 4) if options.quick else (options.runs, 20)
     print(f"{machine()}, load {loaded():.1f}; {SLOTS} slots a worker, tasks that sleep "
@@ -45,6 +54,8 @@ def main() -> int:
     three, four = rate[3] / rate[2], rate[4] / rate[1]
     table.add("3 workers over 2", f"{three:.3f}", "1.48 to 1.52", 1.48 <= three <= 1.52)
     table.add("4 workers over 1", f"{four:.3f}", ">= 3.9", four >= 3.9)
+    if options.publish:
+        publish("scaling", ABOUT, table, chart.page([chart.scaling(rate)], columns=1))
     return 1 if table.missed else 0
 
 
