@@ -61,11 +61,12 @@ dn_pace_deadline_ms (const dn_pace_t *self)
     return dn_pace_room (self) ? INT64_MAX : self->probe_at_ms;
 }
 
-/*  Let `calls` more go out than are known to have places. */
+/*  Let `calls` more go out than are known to have places, or are on their way: those of a GRANT may
+ *  be more than were allowed. */
 static void
 start_probe (dn_pace_t *self, uint32_t calls)
 {
-    self->base = self->allowed;
+    self->base = self->allowed = max (self->allowed, self->in_flight);
     self->allowed = min (self->allowed + calls, DN_PACE_MAX);
     self->probe = self->probe_unsent = self->allowed - self->base;
     self->probe_open = 0;
@@ -79,7 +80,15 @@ stop_probe (dn_pace_t *self)
     self->answers = 0;
 }
 
-/*  Refusals of before say nothing any more, nor does the timer that they have set. */
+/*  The timer of who has not been refused lately: there is no need to knock soon. */
+static int64_t
+far_ms (dn_pace_t *self, int64_t now_ms)
+{
+    return now_ms + DN_PACE_WAIT_MAX_MS / 2 + draw (self, DN_PACE_WAIT_MAX_MS / 2);
+}
+
+/*  Refusals of before say nothing any more, nor does the timer that they have set: off until the
+ *  next call is sent. There must be room for one, else nothing would set it. */
 static void
 forgive (dn_pace_t *self)
 {
@@ -93,9 +102,8 @@ dn_pace_tick (dn_pace_t *self, int64_t now_ms)
 {
     if (now_ms < self->probe_at_ms || dn_pace_room (self))
         return;
-    self->wait_ms = min (max (2 * self->wait_ms, DN_PACE_WAIT_MIN_MS), DN_PACE_WAIT_MAX_MS);
-    self->probe_at_ms = now_ms + draw (self, self->wait_ms);
-    self->allowed = self->in_flight;
+    self->wait_ms = min (2 * self->wait_ms, DN_PACE_WAIT_MAX_MS);
+    self->probe_at_ms = self->wait_ms ? now_ms + draw (self, self->wait_ms) : far_ms (self, now_ms);
     start_probe (self, 1);
 }
 
@@ -117,8 +125,8 @@ dn_pace_sent (dn_pace_t *self, bool granted, int64_t now_ms)
         self->allowed++;
         self->base++;
     }
-    if (granted && self->probe_at_ms != INT64_MAX) /* we are served in turn: no need to knock */
-        self->probe_at_ms = now_ms + DN_PACE_WAIT_MAX_MS / 2 + draw (self, DN_PACE_WAIT_MAX_MS);
+    if (self->refused && (granted || self->probe_at_ms == INT64_MAX))
+        self->probe_at_ms = far_ms (self, now_ms); /* we are served, or have been */
     return is_probe;
 }
 
@@ -192,7 +200,7 @@ dn_pace_refused (dn_pace_t *self, bool known, bool turn, uint32_t retry_after_ms
 
     uint32_t wait_ms = min (max (retry_after_ms, DN_PACE_WAIT_MIN_MS), DN_PACE_WAIT_MAX_MS);
     self->wait_ms = max (self->wait_ms, wait_ms);
-    if (self->probe_at_ms == INT64_MAX || self->probe_at_ms < now_ms)
+    if (self->probe_at_ms < now_ms || self->probe_at_ms > now_ms + self->wait_ms)
         self->probe_at_ms = now_ms + draw (self, self->wait_ms);
 }
 
@@ -251,6 +259,9 @@ dn_pace_check (const dn_pace_t *self)
     dn_check (self->probe_unsent + self->probe_open <= self->probe);
     dn_check (self->failed <= DN_PACE_DOUBLINGS);
     dn_check (self->wait_ms <= DN_PACE_WAIT_MAX_MS);
-    /* nobody waits for nothing */
-    dn_check (dn_pace_room (self) || self->in_flight || self->probe_at_ms != INT64_MAX);
+    dn_check (!self->turn || self->probe_at_ms != INT64_MAX);
+    /* nobody waits for nothing, nor for a task to end: a timer will make room, or an answer */
+    dn_check (dn_pace_room (self) || self->probe_at_ms != INT64_MAX ||
+              (!self->refused && self->in_flight - self->known >= DN_PACE_START) ||
+              self->in_flight >= DN_PACE_MAX);
 }

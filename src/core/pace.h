@@ -15,7 +15,9 @@
  *      so that under steady overload one call in some hundred is refused.
  *    - Behind it is a timer: when nothing is on its way, or answers stay away, one probe after the
  *      manager's own estimate, doubled with each refusal up to DN_PACE_WAIT_MAX_MS, with full
- *      jitter.
+ *      jitter. Who has been granted a place since, or found one, is put off by that long at most.
+ *      So from the first REJECT on nobody waits for tasks to end: whenever there is no room, the
+ *      timer runs. Until then calls that have no answer yet make room with it.
  *    - A client that was refused because others wait, too, waits for its *turn*: what ends makes
  *      no room, calls go as the answer to a GRANT only, or one by the timer. A GRANT that says
  *      that nobody else waits ends this, and so does a timer's call that finds a place.
@@ -53,7 +55,7 @@ typedef struct {
     bool     turn;         /* it waits for its turn */
     bool     limited;      /* at the last settle there was no room: more is of use */
     uint32_t wait_ms;      /* the timer's next range */
-    int64_t  probe_at_ms;  /* the timer; INT64_MAX: off */
+    int64_t  probe_at_ms;  /* the timer; INT64_MAX: off, and the next call that is sent sets it */
     uint64_t random;       /* state of its jitter */
 } dn_pace_t;
 
@@ -87,13 +89,14 @@ void dn_pace_refused (dn_pace_t *self, bool known, bool turn, uint32_t retry_aft
 
 /*  A GRANT for `count` calls came that says that nobody else waits, or has a task. The places that
  *  the client had before are free, too, as far as it does not fill them. It counts from now on and
- *  not from its use on: what ends in between makes room already. The timer is off: that of who was
- *  served in turn is seconds away, and a refusal to come must not wait for it. */
+ *  not from its use on: what ends in between makes room already. Nobody tells it of places beyond
+ *  these, so the calls that fill them set the timer anew. */
 void dn_pace_alone (dn_pace_t *self, uint32_t count);
 
-/*  Nothing is held any more, so nothing is waited for: who comes next is a probe, and what was
- *  learned of refusals is void. Else a client that was refused once would go on holding calls back
- *  by itself, without a ticket, while places are free. */
+/*  Nothing is held any more, so no turn is waited for: who comes next is a probe, and what was
+ *  learned of refusals is void. Else a client whose turn was over would go on holding calls back by
+ *  itself, without a ticket, while places are free. Who does not wait for its turn has its own
+ *  places to fill, and the timer for more: a probe each time would mostly be refused. */
 void dn_pace_idle (dn_pace_t *self);
 
 /*  A call left for another reason: never sent, never arrived, given up. */

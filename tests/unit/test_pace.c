@@ -375,6 +375,223 @@ another_manager_voids_what_was_learned (void **state)
     assert_true (dn_pace_deadline_ms (&pace) == INT64_MAX);
 }
 
+/*  It has filled the places that it was granted, and knows of each that it is filled. */
+static dn_pace_t
+alone (uint32_t granted)
+{
+    dn_pace_t pace = refused (true);
+    dn_pace_alone (&pace, granted);
+    for (uint32_t i = 0; i < granted; i++)
+        dn_pace_sent (&pace, true, 10);
+    for (uint32_t i = 0; i < granted; i++)
+        dn_pace_placed (&pace, false, true);
+    dn_pace_settle (&pace);
+    return pace;
+}
+
+static void
+who_was_alone_asks_for_more_places_while_its_tasks_run (void **state)
+{
+    dn_pace_t pace = alone (3);
+    (void) state;
+
+    assert_int_equal (dn_pace_room (&pace), 0);
+    int64_t due_ms = dn_pace_deadline_ms (&pace);
+    assert_in_range (due_ms, 10 + 1, 10 + DN_PACE_WAIT_MAX_MS);
+    dn_pace_tick (&pace, due_ms);
+    assert_int_equal (dn_pace_room (&pace), 1);
+    bool probe = dn_pace_sent (&pace, false, due_ms);
+    assert_true (probe);
+    assert_in_range (dn_pace_deadline_ms (&pace), due_ms + DN_PACE_WAIT_MAX_MS / 2,
+                     due_ms + DN_PACE_WAIT_MAX_MS); /* one, and time for its answer */
+    dn_pace_placed (&pace, probe, true);
+    assert_int_equal (dn_pace_room (&pace), 2); /* there are places: it finds them fast */
+    dn_pace_check (&pace);
+}
+
+/*  The timer has run while nothing was held. */
+static void
+who_was_alone_tries_at_once_what_comes_long_after (void **state)
+{
+    dn_pace_t pace = alone (1);
+    (void) state;
+
+    dn_pace_idle (&pace);
+    assert_int_equal (dn_pace_room (&pace), 0);
+    dn_pace_tick (&pace, 10 + DN_PACE_WAIT_MAX_MS);
+    assert_int_equal (dn_pace_room (&pace), 1);
+}
+
+static void
+probe_goes_beyond_what_was_granted (void **state)
+{
+    dn_pace_t pace = refused (false);
+    (void) state;
+
+    dn_pace_tick (&pace, DN_PACE_WAIT_MAX_MS);
+    bool probe = dn_pace_sent (&pace, false, DN_PACE_WAIT_MAX_MS);
+    for (int i = 0; i < 5; i++) /* as the answer to a GRANT of before */
+        dn_pace_sent (&pace, true, DN_PACE_WAIT_MAX_MS);
+    dn_pace_placed (&pace, probe, true);
+    assert_true (dn_pace_room (&pace) > 0);
+    dn_pace_check (&pace);
+}
+
+/*  ---- whatever happens ---- */
+
+#define GAMES      3000
+#define STEPS      400
+#define GAME_CALLS 40
+
+/*  A session with one line, and a manager that does what a random number says. */
+typedef struct {
+    dn_pace_t pace;
+    uint64_t  random;
+    int64_t   now_ms;
+    uint32_t  held;
+    uint32_t  out;
+    struct {
+        bool probe;
+        bool known;
+    } call[GAME_CALLS];
+    uint32_t turns; /* calls granted, to be sent with the next pump */
+} game_t;
+
+static uint32_t
+roll (game_t *game, uint32_t sides)
+{
+    game->random ^= game->random << 13;
+    game->random ^= game->random >> 7;
+    game->random ^= game->random << 17;
+    return (uint32_t) (game->random >> 33) % sides;
+}
+
+static uint32_t
+unanswered (const game_t *game)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < game->out; i++)
+        count += !game->call[i].known;
+    return count;
+}
+
+static void
+game_unhold (game_t *game)
+{
+    if (--game->held)
+        return;
+    dn_pace_idle (&game->pace);
+    dn_pace_settle (&game->pace);
+}
+
+static void
+game_send (game_t *game, bool granted)
+{
+    game_unhold (game);
+    bool probe = dn_pace_sent (&game->pace, granted, game->now_ms);
+    if (game->held == 0)
+        dn_pace_settle (&game->pace);
+    game->call[game->out].probe = probe;
+    game->call[game->out++].known = false;
+}
+
+/*  As the session does after each batch of messages. What goes without a grant is room that there
+ *  was, or the timer's one. */
+static void
+game_pump (game_t *game)
+{
+    for (; game->turns && game->held; game->turns--)
+        game_send (game, true);
+    game->turns = 0;
+    if (game->held) {
+        uint32_t room = dn_pace_room (&game->pace);
+        dn_pace_tick (&game->pace, game->now_ms);
+        assert_true (dn_pace_room (&game->pace) == room ||
+                     (room == 0 && dn_pace_room (&game->pace) == 1));
+    }
+    while (game->held && dn_pace_room (&game->pace))
+        game_send (game, false);
+    if (game->held)
+        dn_pace_settle (&game->pace);
+}
+
+/*  The answer of `kind` to one of the calls on their way. */
+static void
+game_answer (game_t *game, uint32_t kind)
+{
+    uint32_t i = roll (game, game->out);
+    bool     known = game->call[i].known;
+    if (kind == 0) { /* KNOWN */
+        if (!known)
+            dn_pace_placed (&game->pace, game->call[i].probe, true);
+        game->call[i].known = true;
+        return;
+    }
+    if (kind == 1 && !known) /* RESULT */
+        dn_pace_placed (&game->pace, game->call[i].probe, false);
+    if (kind == 1 && game->held)
+        dn_pace_ended (&game->pace, known);
+    else if (kind == 2) /* REJECT */
+        dn_pace_refused (&game->pace, known, roll (game, 2), roll (game, 3000), game->now_ms);
+    else
+        dn_pace_left (&game->pace, known);
+    game->call[i] = game->call[--game->out];
+    if (kind == 2)
+        game->held++;
+}
+
+static void
+game_step (game_t *game)
+{
+    uint32_t kind = roll (game, 16);
+    if (kind < 4 && game->held + game->out < GAME_CALLS)
+        game->held++;
+    else if (kind < 13 && game->out)
+        game_answer (game, kind < 7 ? 0 : kind < 9 ? 1 : kind < 12 ? 2 : 3);
+    else if (kind == 13 && game->held) /* ended while it was held */
+        game_unhold (game);
+    else if (kind == 14) { /* GRANT */
+        game->turns = 1 + roll (game, 4);
+        if (roll (game, 2))
+            dn_pace_alone (&game->pace, game->turns);
+    } else if (kind == 15 && roll (game, 20) == 0)
+        dn_pace_reset (&game->pace);
+}
+
+/*  Calls are held and none may go: it is over within the longest wait, whatever the answers that
+ *  come, or there are answers to come which make room. */
+static void
+game_check (game_t *game)
+{
+    dn_pace_check (&game->pace);
+    assert_int_equal (game->pace.in_flight, game->out);
+    if (game->held == 0 || dn_pace_room (&game->pace))
+        return;
+    if (dn_pace_deadline_ms (&game->pace) == INT64_MAX)
+        assert_true (!game->pace.refused && unanswered (game) >= DN_PACE_START);
+    else
+        assert_true (dn_pace_deadline_ms (&game->pace) <= game->now_ms + DN_PACE_WAIT_MAX_MS);
+}
+
+static void
+while_calls_are_held_and_none_may_go_a_timer_runs (void **state)
+{
+    (void) state;
+    for (uint64_t seed = 1; seed <= GAMES; seed++) {
+        game_t game = {.random = seed * 0x9e3779b97f4a7c15ULL + 1};
+        dn_pace_init (&game.pace, seed);
+        for (int step = 0; step < STEPS; step++) {
+            game.now_ms += roll (&game, 4) ? roll (&game, 3) : roll (&game, 3000);
+            for (uint32_t events = roll (&game, 4); events; events--) {
+                game_step (&game);
+                dn_pace_check (&game.pace);
+            }
+            game_pump (&game);
+            game_check (&game);
+        }
+    }
+}
+
 int
 main (void)
 {
@@ -394,6 +611,10 @@ main (void)
         cmocka_unit_test (who_is_alone_again_and_refused_then_waits_no_longer_than_it_is_told),
         cmocka_unit_test (who_holds_nothing_tries_the_next_call_at_once),
         cmocka_unit_test (another_manager_voids_what_was_learned),
+        cmocka_unit_test (who_was_alone_asks_for_more_places_while_its_tasks_run),
+        cmocka_unit_test (who_was_alone_tries_at_once_what_comes_long_after),
+        cmocka_unit_test (probe_goes_beyond_what_was_granted),
+        cmocka_unit_test (while_calls_are_held_and_none_may_go_a_timer_runs),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
