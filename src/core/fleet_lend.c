@@ -101,19 +101,24 @@ dn_fleet_is_shut (const dn_fleet_t *self, unsigned depth)
            count_level (self, depth, true) >= self->config.slots;
 }
 
-/*  Those who stand by may find out that all slots for them are lent. */
+/*  A place of this level was lent: those of it who stand by may find out that all slots for them
+ *  are. */
 static void
-refuse_shut (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
+refuse_shut (dn_fleet_t *self, int64_t now_ms, unsigned depth, dn_effects_t *fx)
 {
     dn_hold_t *hold, *next;
+
+    if (!dn_fleet_is_shut (self, depth))
+        return;
     for (hold = TAILQ_FIRST (dn_holds_standby (self->holds)); hold; hold = next) {
         next = TAILQ_NEXT (hold, of_line);
+        if (hold->depth != depth || hold->forgotten)
+            continue;
         if (!dn_effects_room (fx, DN_ROWS_SPARE)) {
             dn_fleet_alarm (self, now_ms); /* the others stand by for too long */
             return;
         }
-        if (!hold->forgotten && dn_fleet_is_shut (self, hold->depth))
-            dn_fleet_refuse (self, hold, DENIM_REASON_STANDBY, fx);
+        dn_fleet_refuse (self, hold, DENIM_REASON_STANDBY, fx);
     }
 }
 
@@ -123,7 +128,7 @@ dn_fleet_do_spare (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects
 {
     if (slot->count > 1)
         dn_fleet_take_back (slot, dn_slots_number (self->slots, slot), fx);
-    refuse_shut (self, now_ms, fx);
+    refuse_shut (self, now_ms, TAILQ_FIRST (&slot->channel)->depth, fx);
     if (!dn_fleet_can_start (self))
         return; /* when the zygote is back it is seen to */
     self->starting = true;

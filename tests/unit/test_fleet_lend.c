@@ -11,16 +11,23 @@
 
 #include <cmocka.h>
 
-/*  One slot, or two; 2 standby places; places are lent down to level 2. */
+/*  Places are lent down to level 2. */
 static world_t *
-up (uint32_t slots, bool preload)
+up_with (uint32_t slots, uint32_t standby, bool preload)
 {
     dn_fleet_config_t config = world_config ();
     config.slots = slots;
-    config.standby = 2;
+    config.standby = standby;
     config.nesting = 2;
     config.preload = preload;
     return world_up (&config);
+}
+
+/*  One slot, or two; 2 standby places. */
+static world_t *
+up (uint32_t slots, bool preload)
+{
+    return up_with (slots, 2, preload);
 }
 
 /*  RUN of a task that is nested so deep. */
@@ -191,6 +198,33 @@ task_that_stands_by_is_handed_back_when_all_slots_for_it_are_lent (void **state)
     lend (world, 0, 1, 1);
     assert_int_equal (refusal_of (world, 2)->reason, DENIM_REASON_STANDBY);
     assert_int_equal (slot_with (world, 3), 1);
+    world_free (world);
+}
+
+/*  Each level stands by for itself: the last lent place of one shuts that one only. */
+static void
+lent_places_shut_their_own_level_to_those_that_stand_by (void **state)
+{
+    world_t *world = up_with (2, 4, false);
+    (void) state;
+
+    run_at (world, 1, 0);
+    run_at (world, 2, 1);
+    run_at (world, 3, 0);
+    run_at (world, 4, 1);
+    lend (world, 0, 1, 2); /* task 3 runs there */
+    run_at (world, 5, 0);
+    run_at (world, 6, 1);
+    lend (world, 1, 2, 3); /* task 4 */
+    run_at (world, 7, 1);
+    assert_int_equal (sent_of (world, DN_MSG_REFUSE), 0);
+    lend (world, 2, 3, 4); /* the second one of level 0 */
+    assert_int_equal (refusal_of (world, 5)->reason, DENIM_REASON_STANDBY);
+    assert_int_equal (sent_of (world, DN_MSG_REFUSE), 1);
+    lend (world, 3, 4, 5); /* and of level 1 */
+    assert_int_equal (refusal_of (world, 6)->reason, DENIM_REASON_STANDBY);
+    assert_int_equal (refusal_of (world, 7)->reason, DENIM_REASON_STANDBY);
+    assert_int_equal (sent_of (world, DN_MSG_REFUSE), 3);
     world_free (world);
 }
 
@@ -474,6 +508,7 @@ main (void)
         cmocka_unit_test (lent_place_is_not_for_tasks_of_the_same_level),
         cmocka_unit_test (task_that_stands_by_is_passed_by_those_that_may_have_a_lent_place),
         cmocka_unit_test (task_that_stands_by_is_handed_back_when_all_slots_for_it_are_lent),
+        cmocka_unit_test (lent_places_shut_their_own_level_to_those_that_stand_by),
         cmocka_unit_test (short_task_is_not_put_behind_one_of_another_level),
         cmocka_unit_test (each_level_has_as_many_slots_as_there_are),
         cmocka_unit_test (task_at_the_bound_lends_nothing_and_is_told_of),
