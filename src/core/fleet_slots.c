@@ -68,9 +68,8 @@ has_idle (const dn_fleet_t *self)
 
 /*  An idle slot, else the one with the fewest tasks that has room for this one; NULL. */
 static dn_slot_t *
-choose_slot (dn_fleet_t *self, int64_t now_ms, const dn_hold_t *hold)
+choose_slot (dn_fleet_t *self, int64_t now_ms, const dn_hold_t *hold, uint32_t work_us)
 {
-    uint32_t   work_us = work_of (self, hold);
     uint32_t   rows = dn_slots_used (self->slots);
     bool       idle = has_idle (self) && dn_fleet_may_begin (self, hold->depth);
     dn_slot_t *best = NULL;
@@ -91,6 +90,23 @@ choose_slot (dn_fleet_t *self, int64_t now_ms, const dn_hold_t *hold)
     if (best)
         self->turn = dn_slots_number (self->slots, best) + 1;
     return best;
+}
+
+/*  The same, within one dispatch. `full_us`: of each level the least work for which it has found no
+ *  slot; 0: none. From then on it finds none for as much or more: no idle slot is for that level,
+ *  and a task that goes behind others takes room there. So there is no need to search again. */
+static dn_slot_t *
+choose_once (dn_fleet_t *self, int64_t now_ms, const dn_hold_t *hold, uint32_t *full_us)
+{
+    uint32_t work_us = work_of (self, hold);
+    uint32_t least_us = full_us[hold->depth];
+
+    if (least_us && work_us >= least_us)
+        return NULL;
+    dn_slot_t *slot = choose_slot (self, now_ms, hold, work_us);
+    if (!slot)
+        full_us[hold->depth] = work_us;
+    return slot;
 }
 
 /*  Are there tasks behind the first that were not asked for since? */
@@ -149,13 +165,14 @@ may_pass (const dn_fleet_t *self)
 void
 dn_fleet_dispatch (dn_fleet_t *self, int64_t now_ms, dn_effects_t *fx)
 {
+    uint32_t   full_us[DENIM_NESTING_MAX + 1] = {0};
     dn_hold_t *hold, *next;
 
     if (self->link != DN_LINK_WELCOMED || self->stay != DN_STAY_WORKING)
         return;
     for (hold = TAILQ_FIRST (dn_holds_standby (self->holds)); hold; hold = next) {
         next = TAILQ_NEXT (hold, of_line);
-        dn_slot_t *slot = choose_slot (self, now_ms, hold);
+        dn_slot_t *slot = choose_once (self, now_ms, hold, full_us);
         if (!slot && !may_pass (self))
             return;
         if (!slot)

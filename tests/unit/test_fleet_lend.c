@@ -38,6 +38,24 @@ run_at (world_t *world, uint64_t seq, uint8_t depth)
     world_run_with (world, seq, &fields, 10);
 }
 
+/*  The same, with more than fits behind another task. */
+static void
+run_large_at (world_t *world, uint64_t seq, uint8_t depth)
+{
+    dn_submit_t fields = {.depth = depth};
+    world_run_with (world, seq, &fields, DN_FRAME_SMALL + 1);
+}
+
+/*  So many of its tasks have run that they are known to be tiny. */
+static void
+know_tiny (world_t *world)
+{
+    for (uint64_t seq = 9000; seq < 9008; seq++) {
+        world_run (world, seq);
+        world_answer (world, (uint32_t) slot_with (world, seq), 100);
+    }
+}
+
 /*  Task `seq`, which runs in that slot, waits for as long as it takes to lend its place, and the
  *  process that works there instead is ready. */
 static void
@@ -228,6 +246,33 @@ lent_places_shut_their_own_level_to_those_that_stand_by (void **state)
     world_free (world);
 }
 
+/*  What finds no slot keeps back neither a shorter one of its level nor those of others. */
+static void
+task_that_fits_is_found_behind_those_that_do_not (void **state)
+{
+    world_t *world = up (2, false);
+    (void) state;
+
+    know_tiny (world);
+    run_at (world, 1, 0);
+    run_at (world, 2, 1);
+    lend (world, 0, 1, 2);
+    lend (world, 1, 2, 3);
+    run_at (world, 3, 1); /* with the one that waits as many as there are slots */
+    int slot = slot_with (world, 3);
+    run_large_at (world, 4, 1);
+    assert_int_equal (slot_with (world, 4), -1);
+    run_at (world, 5, 1);
+    assert_int_equal (slot_with (world, 5), slot);
+    run_large_at (world, 6, 2);
+    assert_int_equal (slot_with (world, 6), 5 - slot); /* the other one of 2 and 3 */
+    world_answer (world, (uint32_t) slot, 100);
+    assert_int_equal (slot_with (world, 4), -1);
+    world_answer (world, (uint32_t) slot, 100);
+    assert_int_equal (slot_with (world, 4), slot);
+    world_free (world);
+}
+
 /*  It would run as soon as that one has ended, whatever else is there by then. */
 static void
 short_task_is_not_put_behind_one_of_another_level (void **state)
@@ -235,10 +280,7 @@ short_task_is_not_put_behind_one_of_another_level (void **state)
     world_t *world = up (1, false);
     (void) state;
 
-    for (uint64_t seq = 9000; seq < 9008; seq++) { /* so its tasks are known to be tiny */
-        world_run (world, seq);
-        world_answer (world, 0, 100);
-    }
+    know_tiny (world);
     run_at (world, 1, 1);
     run_at (world, 2, 0);
     run_at (world, 3, 1);
@@ -424,10 +466,7 @@ what_is_behind_a_task_that_waits_goes_elsewhere (void **state)
     world_t *world = up (1, false);
     (void) state;
 
-    for (uint64_t seq = 9000; seq < 9008; seq++) { /* so its tasks are known to be tiny */
-        world_run (world, seq);
-        world_answer (world, 0, 100);
-    }
+    know_tiny (world);
     run_at (world, 1, 0);
     run_at (world, 2, 0);
     run_at (world, 3, 1);
@@ -509,6 +548,7 @@ main (void)
         cmocka_unit_test (task_that_stands_by_is_passed_by_those_that_may_have_a_lent_place),
         cmocka_unit_test (task_that_stands_by_is_handed_back_when_all_slots_for_it_are_lent),
         cmocka_unit_test (lent_places_shut_their_own_level_to_those_that_stand_by),
+        cmocka_unit_test (task_that_fits_is_found_behind_those_that_do_not),
         cmocka_unit_test (short_task_is_not_put_behind_one_of_another_level),
         cmocka_unit_test (each_level_has_as_many_slots_as_there_are),
         cmocka_unit_test (task_at_the_bound_lends_nothing_and_is_told_of),
