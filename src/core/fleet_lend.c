@@ -53,8 +53,13 @@ dn_fleet_on_back (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_ms
 {
     const dn_back_t *back = &msg->u.back;
 
-    if (!is_of_running (slot, &back->session, back->seq, back->attempt))
-        return;
+    if (is_of_running (slot, &back->session, back->seq, back->attempt))
+        dn_fleet_end_wait (self, now_ms, slot, fx);
+}
+
+void
+dn_fleet_end_wait (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx)
+{
     dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_BACK, fx);
     if (slot->blocked)
         dn_fleet_offer_soon (self, now_ms);

@@ -149,6 +149,7 @@ lose_started (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *f
     bool                  coded = exited->status != -1 && WIFEXITED (exited->status);
     dn_hold_t            *hold;
 
+    dn_fleet_end_wait (self, now_ms, slot, fx);
     while ((hold = TAILQ_FIRST (&slot->channel))) {
         dn_hold_end_t end = hold->doom;
         if (!end.outcome) {
@@ -356,7 +357,7 @@ on_result (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const dn_msg_t *ms
     if (result->outcome <= DENIM_EXCEPTION && hold->service != DN_SERVICE_NONE)
         dn_services_ran (self->services, hold->service, result->run_us);
     slot->answered++;
-    dn_fleet_slot_event (self, now_ms, slot, DN_SLOT_ON_BACK, fx); /* it may have said no BACK */
+    dn_fleet_end_wait (self, now_ms, slot, fx); /* it may have said no BACK */
     dn_fleet_leave_channel (slot, hold, now_ms);
     if (result->outcome == DENIM_CANCELLED && hold->deadline_ms <= now_ms)
         dn_fleet_end (self, hold, &late, fx); /* to the slot it was a cancel like any other */

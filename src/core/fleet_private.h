@@ -242,6 +242,9 @@ void dn_fleet_on_back (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, const 
 /*  The task that runs in this slot, which is BUSY, may wait: lend its place when it is time. */
 void dn_fleet_watch_wait (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx);
 
+/*  The task that runs in this slot, if it waits, does not any more: the manager is told at once. */
+void dn_fleet_end_wait (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx);
+
 /*  The place of this slot is lent from now on: see to a process that works in it. */
 void dn_fleet_do_spare (dn_fleet_t *self, int64_t now_ms, dn_slot_t *slot, dn_effects_t *fx);
 

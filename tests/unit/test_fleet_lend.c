@@ -335,6 +335,47 @@ task_at_the_bound_lends_nothing_and_is_told_of (void **state)
     world_free (world);
 }
 
+/*  One slot, whose task is at the bound and waits; the manager knows. */
+static world_t *
+up_blocked (void)
+{
+    world_t *world = up (1, false);
+
+    run_at (world, 1, 2);
+    world_start (world, 0);
+    world_waits (world, 0, DN_MSG_LEND, 1);
+    world_pass (world, DN_LEND_MS + 1);
+    assert_int_equal (last_sent (world, DN_MSG_OFFER)->blocked, 1);
+    world_forget_notes (world);
+    return world;
+}
+
+static void
+end_of_a_task_that_is_told_of_is_told_at_once (void **state)
+{
+    world_t *world = up_blocked ();
+    (void) state;
+
+    world_answer (world, 0, 100); /* without a BACK */
+    world_pass (world, 0);
+    assert_int_equal (sent_of (world, DN_MSG_OFFER), 1);
+    assert_int_equal (last_sent (world, DN_MSG_OFFER)->blocked, 0);
+    world_free (world);
+}
+
+static void
+death_of_a_task_that_is_told_of_is_told_at_once (void **state)
+{
+    world_t *world = up_blocked ();
+    (void) state;
+
+    world_exit (world, 0, SIGNALLED (SIGSEGV));
+    world_pass (world, 0);
+    assert_int_equal (sent_of (world, DN_MSG_OFFER), 1);
+    assert_int_equal (last_sent (world, DN_MSG_OFFER)->blocked, 0);
+    world_free (world);
+}
+
 static void
 worker_that_lends_nothing_has_no_more_processes_than_slots (void **state)
 {
@@ -552,6 +593,8 @@ main (void)
         cmocka_unit_test (short_task_is_not_put_behind_one_of_another_level),
         cmocka_unit_test (each_level_has_as_many_slots_as_there_are),
         cmocka_unit_test (task_at_the_bound_lends_nothing_and_is_told_of),
+        cmocka_unit_test (end_of_a_task_that_is_told_of_is_told_at_once),
+        cmocka_unit_test (death_of_a_task_that_is_told_of_is_told_at_once),
         cmocka_unit_test (worker_that_lends_nothing_has_no_more_processes_than_slots),
         cmocka_unit_test (task_goes_on_at_once_and_nothing_begins_until_there_is_a_slot_for_it),
         cmocka_unit_test (task_that_ends_while_it_waits_gives_its_place_back),
