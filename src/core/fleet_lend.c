@@ -3,8 +3,9 @@
  *  Its process stays, with all that the task has on its stack, and another one works in its place,
  *  so that as many tasks run as there are slots. Of each level of nesting no more tasks than that
  *  run or wait: a lent place is for other levels. So whoever waits takes no slot of the levels
- *  below it, the deepest calls run, and all get on: nested calls cannot block each other, and
- *  there are no more processes than slots * (levels + 1).
+ *  below it, the deepest calls run, and all get on: nested calls cannot block each other. Only
+ *  tasks nested less deep than the setting `nesting` lend their places, so there are no more
+ *  processes than slots * (nesting + 1).
  *
  *  When the call has ended the task goes on at once, and for a moment more tasks run than there are
  *  slots: nothing begins until that is over. Processes beyond the slots are kept for a while, as a
