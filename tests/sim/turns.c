@@ -173,7 +173,7 @@ pass_over (sim_t *sim, const sim_grant_t *grant)
     for (uint32_t i = 0; i < sim->clients; i++)
         for (int j = 0; j < SIM_RANKS; j++) {
             sim_row_t *row = &sim->turns.view.row[i][grant->service][j];
-            uint8_t    priority = (uint8_t) (j / SIM_LEVELS), depth = (uint8_t) (j % SIM_LEVELS);
+            uint8_t    priority = (uint8_t) (j / SIM_DEPTHS), depth = (uint8_t) (j % SIM_DEPTHS);
             bool       same = priority == grant->priority && depth == grant->depth;
             bool       own = i == grant->client && same;
             if (!own && row->queued && row->heard && !row->heavy && !is_heavy (sim, i))
@@ -205,7 +205,7 @@ tell_grant (sim_t *sim, uint32_t client, const dn_grant_t *msg)
     if (self->late[client])
         sim_fail (sim, "late: c%u let a grant expire, was not heard since, and is granted a place",
                   client);
-    if (service == SIM_SERVICES || msg->depth >= SIM_LEVELS || self->count == SIM_GRANTS)
+    if (service == SIM_SERVICES || msg->depth >= SIM_DEPTHS || self->count == SIM_GRANTS)
         sim_fail (sim, "grants: for a service without workers, or too deep, or too many");
     sim_grant_t *grant = &self->grant[self->count];
     *grant = (sim_grant_t){msg->grant,
@@ -303,7 +303,7 @@ static bool
 can_use (const sim_row_t *row, int rank, const sim_place_t *place, uint32_t standby)
 {
     return row->queued && row->heard &&
-           sim_place_has_room (place, (uint8_t) (rank % SIM_LEVELS), row->heavy ? 0 : standby);
+           sim_place_has_room (place, (uint8_t) (rank % SIM_DEPTHS), row->heavy ? 0 : standby);
 }
 
 /*  Another client that can answer and waits for what this worker offers; SIM_CLIENTS: nobody.
@@ -396,8 +396,8 @@ goes_first (const sim_t *sim, const sim_view_t *view, uint32_t client, int servi
     const sim_grant_t *last = &sim->turns.last;
     const sim_row_t   *old = &sim->turns.view.row[client][service][rank];
     const sim_row_t   *row = &view->row[client][service][rank];
-    uint8_t            priority = (uint8_t) (rank / SIM_LEVELS);
-    uint8_t            depth = (uint8_t) (rank % SIM_LEVELS);
+    uint8_t            priority = (uint8_t) (rank / SIM_DEPTHS);
+    uint8_t            depth = (uint8_t) (rank % SIM_DEPTHS);
 
     if (!row->queued || !row->heard || !old->queued || !old->heard || row->ticket != old->ticket)
         return false;
@@ -426,7 +426,7 @@ check_standby (sim_t *sim, const sim_view_t *view)
             int      service = (int) (j / SIM_RANKS % SIM_SERVICES), rank = (int) (j % SIM_RANKS);
             if (old->offers & now->offers & 1u << service &&
                 goes_first (sim, view, client, service, rank) &&
-                !sim_place_has_room (old, (uint8_t) (rank % SIM_LEVELS), old->standby[service]))
+                !sim_place_has_room (old, (uint8_t) (rank % SIM_DEPTHS), old->standby[service]))
                 sim_fail (sim, "stands by: c%u at w%u, where c%u waits for a slot", last->client, i,
                           client);
         }
@@ -515,7 +515,7 @@ is_outranked (const sim_t *sim, const sim_view_t *view, uint32_t i)
         return false;
     for (int level = 0; old->outranked >> level; level++)
         if (old->outranked >> level & 1 &&
-            had_place (sim, view, (uint8_t) (rank % SIM_LEVELS), service, level))
+            had_place (sim, view, (uint8_t) (rank % SIM_DEPTHS), service, level))
             return true;
     return false;
 }
@@ -539,7 +539,7 @@ keep_counts (sim_t *sim, sim_view_t *view)
         row->stalled_us = old->stalled_us;
         if (is_outranked (sim, view, i))
             sim_fail (sim, "outranked: by calls that go after those of c%u, nested %u deep",
-                      i / (SIM_SERVICES * SIM_RANKS), i % SIM_LEVELS);
+                      i / (SIM_SERVICES * SIM_RANKS), i % SIM_DEPTHS);
         if (row->passed)
             sim_fail (sim, "unfair: a younger ticket of the same ring is served before %u",
                       (unsigned) row->ticket);

@@ -9,14 +9,14 @@
 
 #define SIM_GRANTS     512 /* that are out at the same time, at most */
 #define SIM_DEAF_BEATS 2   /* of silence, after which the manager passes a client over */
-#define SIM_LEVELS     4   /* of nested calls, with that of clients */
-#define SIM_RANKS      (DN_PRIORITIES * SIM_LEVELS)
+#define SIM_DEPTHS     (SIM_NESTING + 1)
+#define SIM_RANKS      (DN_PRIORITIES * SIM_DEPTHS) /* of rows of a client and service */
 
 /*  Of a row: by priority, and within it the shallowest first. */
 static inline int
 sim_rank (unsigned priority, unsigned depth)
 {
-    return (int) (priority * SIM_LEVELS + depth);
+    return (int) (priority * SIM_DEPTHS + depth);
 }
 
 /*  A GRANT as it was told. */

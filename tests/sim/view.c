@@ -36,7 +36,7 @@ view_client (const sim_t *sim, const dn_peer_t *peer, const uint32_t number[SIM_
     TAILQ_FOREACH (waiter, &peer->u.client.waiters, of_client)
     {
         int service = service_of (number, waiter->service);
-        if (service < 0 || client >= SIM_CLIENTS || waiter->depth >= SIM_LEVELS)
+        if (service < 0 || client >= SIM_CLIENTS || waiter->depth >= SIM_DEPTHS)
             continue;
         int        rank = sim_rank (waiter->priority, waiter->depth);
         sim_row_t *row = &view->row[client][service][rank];
