@@ -277,6 +277,8 @@ sim_client_start (sim_t *sim, uint32_t number)
     };
 
     self->window = sim_dice (sim, 4) ? SIM_PLANNED : 4 + sim_dice (sim, 12);
+    if (self->inner && sim->leaving)
+        self->window = SIM_PLANNED; /* else what is left behind could keep all later calls out */
     self->id.bytes[0] = (uint8_t) (0xc0 + number);
     for (int i = 1; i < 16; i++)
         self->id.bytes[i] = (uint8_t) (sim_dice (sim, 8) ? 0 : sim_dice (sim, 256));

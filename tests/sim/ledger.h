@@ -47,7 +47,7 @@ typedef struct {
     uint8_t         depth;
     char            parent[DENIM_PARENT_BYTES];
     uint64_t        process; /* of the task that makes it, if depth, */
-    uint32_t        run;     /* and the run there */
+    uint32_t        run;     /* and the run there that waits for it; 0: none */
     sim_attempt_t   attempt[SIM_ATTEMPTS + 1];
 } sim_call_t;
 

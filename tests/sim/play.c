@@ -60,7 +60,7 @@ reset (sim_t *sim, uint64_t seed)
     sim->healed = false;
     sim->settled_services = 0;
     sim->nesting = 0;
-    sim->tiny = false;
+    sim->tiny = sim->leaving = false;
     sim->ending = false;
     sim->callers = sim->clients = 0;
     sim_agenda_clear (&sim->agenda);
@@ -229,6 +229,7 @@ draw_nesting (sim_t *sim)
         return;
     sim->nesting = 1 + (uint32_t) (chance >> 32) % SIM_NESTING;
     sim->tiny = sim_random_next (&random) & 1;
+    sim->leaving = sim_random_next (&random) & 1 || sim->options.leaving;
 }
 
 static void

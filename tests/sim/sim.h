@@ -406,10 +406,11 @@ void sim_client_free (sim_t *sim, uint32_t client);
 /*  How often the task of this call is to call and wait. */
 uint32_t sim_nest_rounds (sim_t *sim, const sim_process_t *process);
 
-/*  The task that runs in this process makes some calls; how many it waits for. */
+/*  The task that runs in this process makes some calls; how many it waits for. Those that it does
+ *  not wait for go on when it ends, as long as the process lives. */
 uint32_t sim_nest_call (sim_t *sim, sim_process_t *process, uint64_t packed);
 
-/*  It does not wait for them any more. */
+/*  It does not wait for them any more: they are cancelled, abandoned, or left behind. */
 void sim_nest_leave (sim_t *sim, const sim_process_t *process, uint64_t packed);
 
 /*  A call has ended: who waits for it is told. */
@@ -467,6 +468,7 @@ typedef struct {
     bool     verbose;
     bool     lasting; /* each history, as sim_t says */
     bool     nested;  /* likewise */
+    bool     leaving; /* each that is nested, likewise */
 } sim_options_t;
 
 typedef struct {
@@ -478,6 +480,7 @@ typedef struct {
     uint64_t excused;                 /* told never, and ran: the stated limit */
     uint64_t nested[SIM_NESTING + 1]; /* tasks that ran, by their level, in histories of those */
     uint64_t waits;                   /* of those for calls of theirs */
+    uint64_t left;                    /* calls that they made and did not wait for */
     uint32_t skipped_max;             /* see sim_row_t; while nothing goes wrong */
 } sim_counts_t;
 
@@ -500,6 +503,7 @@ struct sim {
     bool                  crowded;          /* all want the same at the same time */
     uint32_t              nesting;          /* levels of calls that tasks make */
     bool                  tiny;             /* with those: all tasks are short, and stand by */
+    bool                  leaving;          /* likewise: they do not wait for all of their calls */
     bool                  ending;           /* tasks that start make none any more */
     uint8_t               settled_services; /* that had a worker from the beginning */
     sim_agenda_t          agenda;
