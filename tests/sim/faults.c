@@ -9,6 +9,7 @@
 #define FAULTS_MAX   6  /* in one history */
 #define FORGET_BEATS 32 /* after which a client is forgotten */
 #define FELT_BEATS   5  /* after a fault */
+#define CALM_BEATS   4  /* after the last one, until nobody feels it */
 
 const char *const sim_fault_option[SIM_FAULTS] = {
 #define X(name, option, text) option,
@@ -26,6 +27,14 @@ bool
 sim_faults_unsure (const sim_t *sim)
 {
     return sim->lose > 0 || sim->refuse > 0 || sim->flaky > 0 || sim->slow;
+}
+
+bool
+sim_faults_calm (const sim_t *sim)
+{
+    if (sim->healed)
+        return sim->now_us > sim->heal_us + SIM_MS (CALM_BEATS * sim->heartbeat_ms);
+    return !sim->faults && !sim_faults_unsure (sim);
 }
 
 /*  ---- who ---- */
@@ -354,6 +363,12 @@ sim_faults_plan (sim_t *sim)
     uint32_t            count = sim_dice (sim, FAULTS_MAX + 1);
 
     sim->faults = count;
+    sim->slow = false;
+    sim->flaky = sim->lose = sim->refuse = 0;
+    if (sim->mixed && sim_dice (sim, 2)) {
+        sim->faults = 0; /* what is looked for there needs no fault, and is looked for without */
+        return;
+    }
     plan_distances (sim);
     sim->flaky = sim_dice (sim, 4) ? 0 : 0.4;
     if (sim->options.off & 1u << SIM_FAULT_FLAKY)

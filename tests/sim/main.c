@@ -130,9 +130,9 @@ print_counts (const run_t *run, uint64_t played, uint64_t failed, double seconds
             sim.counts.turns / (played ? played : 1), sim.counts.frames / (played ? played : 1),
             sim.counts.effects_max);
     printf ("sim: %" PRIu64
-            " places granted, %u of them at most before somebody who has waited longer"
-            "; %" PRIu64 " runs that nobody could know of\n",
-            sim.counts.grants, sim.counts.skipped_max, sim.counts.excused);
+            " places granted, %u of them at most before somebody who has waited longer, and %u "
+            "of any service; %" PRIu64 " runs that nobody could know of\n",
+            sim.counts.grants, sim.counts.skipped_max, sim.counts.kept_out_max, sim.counts.excused);
     printf ("sim: %" PRIu64 " waits for calls of tasks, %" PRIu64
             " calls left behind; tasks of such histories by level:",
             sim.counts.waits, sim.counts.left);
@@ -149,7 +149,7 @@ usage (void)
     printf ("usage: sim [--seed S] [--count N] [--seconds T] [--seeds FILE] "
             "[--verbose]\n"
             "           [--last N] [--on] [--twice] [--lasting] [--nested] [--leaving]\n"
-            "           [--no-FAULT ...] [--only FAULT ...]\n\n"
+            "           [--mixed] [--no-FAULT ...] [--only FAULT ...]\n\n"
             "  --seed S      the first seed (1)\n"
             "  --count N     so many seeds (1000)\n"
             "  --seconds T   and none after this time\n"
@@ -160,7 +160,8 @@ usage (void)
             "  --twice       each seed two times: the histories must be the same\n"
             "  --lasting     each history so long that clients are forgotten, not one of twelve\n"
             "  --nested      tasks make calls of their own in each history, not in one of four\n"
-            "  --leaving     and leave some of them behind in all of those, not in one of two\n\n"
+            "  --leaving     and leave some of them behind in all of those, not in one of two\n"
+            "  --mixed       a flood of short tasks, and long ones of others, in each history\n\n"
             "faults:\n");
 #define X(name, option, text) printf ("  %-15s %s\n", option, text);
     SIM_FAULT_MAP (X)
@@ -198,6 +199,8 @@ take_option (run_t *run, const char *name, const char *value, bool *used)
         sim.options.nested = true;
     else if (strcmp (name, "--leaving") == 0)
         sim.options.leaving = true;
+    else if (strcmp (name, "--mixed") == 0)
+        sim.options.mixed = true;
     else if (!value)
         return false;
     else {

@@ -151,9 +151,12 @@ feed (sim_t *sim, int door, sim_frame_t *frame)
     sim->node[NOW].idle = 0;
     dn_effects_clear (self->fx);
     sim_turns_before (sim, frame->link, &msg);
+    sim_starve_before (sim, frame->link, &msg);
     dn_manager_input (self->core, &in, self->fx);
     perform (sim, self->fx, self->undo);
     sim_turns_after (sim, frame->link, &msg);
+    if (msg.kind == DN_MSG_SUBMIT)
+        sim_starve_after (sim);
     if (msg.kind == DN_MSG_HELD || msg.kind == DN_MSG_WORKER_HELLO)
         sim_ledger_depths (sim);
     self->hand = NULL;
@@ -188,9 +191,11 @@ sim_manager_turn (sim_t *sim)
     for (int i = 0; i < TICKS_MAX && dn_manager_deadline_ms (self->core) <= now_ms; i++) {
         dn_effects_clear (self->fx);
         sim_turns_before (sim, 0, NULL);
+        sim_starve_before (sim, 0, NULL);
         dn_manager_tick (self->core, now_ms, self->fx);
         perform (sim, self->fx, self->undo);
         sim_turns_after (sim, 0, NULL);
+        sim_starve_after (sim);
         dn_manager_check (self->core);
     }
     sim_turns_look (sim);
@@ -248,6 +253,7 @@ sim_manager_start (sim_t *sim)
     self->epoch[self->boot % 64] = epoch;
     self->up_us = sim->now_us;
     sim_turns_start (sim);
+    sim_starve_start (sim);
     sim->node[NOW].alive = true;
     sim->node[NOW].turn_us = SIM_NEVER;
     sim->node[NOW].frozen_us = 0;

@@ -21,9 +21,12 @@
 #define EMPTY_BEATS   36   /* for the tables: a client is gone after 30 */
 #define ENDING_MS     9000 /* besides: what does not go by beats, as a grace of 5 s */
 #define ATTEMPTS      3    /* that a core makes of a call that may run twice */
-#define NESTED        4    /* one history of so many is one of nested calls, */
-#define NESTED_CALLS  12   /* and has so many of each program, at most */
-#define NESTED_BEATS  2    /* besides, for each call of a task: until its turn comes */
+#define MIXED         24   /* one of so many is a flood of short tasks with long ones among them, */
+#define LONG          16   /* of which there is one among so many */
+#define MIXED_CALLS   (SIM_CALLS - 10)
+#define NESTED        4  /* one history of so many is one of nested calls, */
+#define NESTED_CALLS  12 /* and has so many of each program, at most */
+#define NESTED_BEATS  2  /* besides, for each call of a task: until its turn comes */
 
 /*  ---- the beginning ---- */
 
@@ -60,7 +63,7 @@ reset (sim_t *sim, uint64_t seed)
     sim->healed = false;
     sim->settled_services = 0;
     sim->nesting = 0;
-    sim->tiny = sim->leaving = false;
+    sim->tiny = sim->leaving = sim->mixed = false;
     sim->ending = false;
     sim->callers = sim->clients = 0;
     sim_agenda_clear (&sim->agenda);
@@ -190,6 +193,27 @@ plan_crowd (sim_t *sim, uint32_t client)
     }
 }
 
+/*  Many short ones of the first service, and a few that take longer of the others. */
+static void
+plan_mixed (sim_t *sim, uint32_t client)
+{
+    uint32_t count = (sim->nesting ? SIM_PLANNED : MIXED_CALLS) / sim->callers;
+
+    for (uint32_t i = 0; i < count; i++) {
+        bool        late = sim_dice (sim, 2), is_long = sim_dice (sim, LONG) == 0;
+        int64_t     at_us = sim_between (sim, 0, SIM_MS (50));
+        sim_call_t *call =
+            sim_plan_call (sim, client, at_us + (late ? SIM_MS (3 * sim->heartbeat_ms) : 0));
+        call->run_us =
+            is_long ? sim_between (sim, SIM_MS (5), SIM_MS (60)) : sim_between (sim, 100, 900);
+        for (call->service = 0; !(sim->settled_services & 1 << call->service);)
+            call->service++;
+        for (uint8_t j = SIM_SERVICES; is_long && --j > call->service;)
+            if (sim->settled_services & 1 << j)
+                call->service = j;
+    }
+}
+
 /*  Singly, and in bursts. */
 static void
 plan_calls (sim_t *sim, uint32_t client)
@@ -232,6 +256,15 @@ draw_nesting (sim_t *sim)
     sim->leaving = sim_random_next (&random) & 1 || sim->options.leaving;
 }
 
+/*  Likewise. */
+static void
+draw_mixed (sim_t *sim)
+{
+    sim_random_t random = {sim->seed ^ 0x6d69786564};
+
+    sim->mixed = sim_random_next (&random) % MIXED == 0 || sim->options.mixed;
+}
+
 static void
 begin (sim_t *sim)
 {
@@ -241,6 +274,7 @@ begin (sim_t *sim)
     sim->lasting = sim_dice (sim, 12) == 0 || sim->options.lasting;
     sim->crowded = sim_dice (sim, 16) == 0;
     sim->heal_us = SIM_MS ((sim->lasting ? LASTING_BEATS : CALLING_BEATS) * sim->heartbeat_ms);
+    draw_mixed (sim);
     draw_nesting (sim);
     sim_manager_start (sim);
     uint32_t workers = 1 + sim_dice (sim, 4);
@@ -255,6 +289,8 @@ begin (sim_t *sim)
         sim_at (sim, 0, start_client, i, 0);
         if (sim->crowded)
             plan_crowd (sim, i);
+        else if (sim->mixed)
+            plan_mixed (sim, i);
         else
             plan_calls (sim, i);
     }

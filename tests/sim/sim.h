@@ -5,8 +5,9 @@
  * happens, bit for bit. The files: agenda.c keeps time, net.c carries frames, manager.c, worker.c
  * and client.c are the shells of the three cores, slots.c are the processes of a worker, nest.c the
  * calls that tasks make there, ledger.c knows what must hold of calls, turns.c of waiters and
- * grants, view.c looks at those, faults.c decides what goes wrong, trace.c remembers what happened,
- * play.c is one history from its seed to its end, main.c reads options and counts.
+ * grants, view.c looks at those, starve.c counts who is served before them, faults.c decides what
+ * goes wrong, trace.c remembers what happened, play.c is one history from its seed to its end,
+ * main.c reads options and counts.
  *
  *  Whatever does not hold goes to sim_fail, which does not return: it ends the
  * history.
@@ -39,8 +40,9 @@
 #define SIM_ATTEMPTS  8                   /* of a call; a core makes fewer */
 #define SIM_LINKS     4000                /* connections, over the whole history */
 #define SIM_SERVICES  3                   /* that workers offer; one more has no worker */
-#define SIM_LEVELS    5                   /* calls into a fleet while its effects are performed */
-#define SIM_CHANNEL   80                  /* tasks in the channel of one process; a core sends 64 */
+#define SIM_WAITING   (SIM_CLIENTS * DN_CLIENT_WAITERS)
+#define SIM_LEVELS    5    /* calls into a fleet while its effects are performed */
+#define SIM_CHANNEL   80   /* tasks in the channel of one process; a core sends 64 */
 #define SIM_EFFECTS   400  /* of one event, at most: what a history can cause is small */
 #define SIM_TURNS_MAX 4000 /* of one process in a row with nothing to do */
 #define SIM_LIVENESS  3    /* beats until a peer is quiet, and of settling */
@@ -421,6 +423,33 @@ void sim_nest_end (sim_t *sim, sim_process_t *process, bool bye);
 
 #include "turns.h"
 
+/*  ---- starve.c: who is kept out by others ---- */
+
+/*  A waiter, and tasks of its level and of other services that were placed since it has this ticket, at workers that could
+ *  have taken its own. */
+typedef struct {
+    uint64_t ticket;
+    unsigned depth;
+    uint32_t tasks;
+    uint32_t own;   /* those of its client */
+    uint32_t older; /* waiters with an older ticket, at most at a time since then */
+    uint32_t ahead; /* places there that were granted before */
+} sim_kept_out_t;
+
+typedef struct {
+    dn_handle_t    client;  /* whose message it is */
+    uint32_t       service; /* by its number there, */
+    uint8_t        depth;   /* and level of the task that comes; DN_LEVELS_MAX: none does */
+    uint32_t       placed[SIM_WORKERS]; /* tasks of each worker before that, by its number there */
+    uint32_t       count;
+    sim_kept_out_t kept_out[SIM_WAITING];
+} sim_starve_t;
+
+/*  A manager more; before its tick (NULL), or a message; after the tick, or a SUBMIT. */
+void sim_starve_start (sim_t *sim);
+void sim_starve_before (sim_t *sim, uint32_t link, const dn_msg_t *msg);
+void sim_starve_after (sim_t *sim);
+
 /*  ---- faults.c ---- */
 
 void sim_faults_plan (sim_t *sim);
@@ -429,6 +458,9 @@ bool sim_faulty (const sim_t *sim, sim_fault_t fault);
 
 /*  May any frame be late or lost, without a fault that has a time? */
 bool sim_faults_unsure (const sim_t *sim);
+
+/*  Has nothing gone wrong, or not for a while? */
+bool sim_faults_calm (const sim_t *sim);
 
 extern const char *const sim_fault_option[SIM_FAULTS];
 
@@ -469,6 +501,7 @@ typedef struct {
     bool     lasting; /* each history, as sim_t says */
     bool     nested;  /* likewise */
     bool     leaving; /* each that is nested, likewise */
+    bool     mixed;   /* each, as sim_t says */
 } sim_options_t;
 
 typedef struct {
@@ -482,6 +515,7 @@ typedef struct {
     uint64_t waits;                   /* of those for calls of theirs */
     uint64_t left;                    /* calls that they made and did not wait for */
     uint32_t skipped_max;             /* see sim_row_t; while nothing goes wrong */
+    uint32_t kept_out_max;            /* see sim_kept_out_t; likewise */
 } sim_counts_t;
 
 struct sim {
@@ -501,6 +535,7 @@ struct sim {
     uint32_t              faults;           /* that have a time */
     bool                  lasting;          /* so long that clients are forgotten */
     bool                  crowded;          /* all want the same at the same time */
+    bool                  mixed;            /* a flood of short tasks, and long ones of others */
     uint32_t              nesting;          /* levels of calls that tasks make */
     bool                  tiny;             /* with those: all tasks are short, and stand by */
     bool                  leaving;          /* likewise: they do not wait for all of their calls */
@@ -514,6 +549,7 @@ struct sim {
     sim_node_t            node[SIM_NODES];
     sim_manager_t         manager;
     sim_turns_t           turns;
+    sim_starve_t          starve;
     uint32_t              workers; /* started so far */
     sim_worker_t          worker[SIM_WORKERS];
     uint32_t              callers; /* the first of */
