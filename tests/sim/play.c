@@ -21,6 +21,7 @@
 #define EMPTY_BEATS   36   /* for the tables: a client is gone after 30 */
 #define ENDING_MS     9000 /* besides: what does not go by beats, as a grace of 5 s */
 #define ATTEMPTS      3    /* that a core makes of a call that may run twice */
+#define SMALL_BYTES   1000 /* of answers that fill no outbox */
 #define MIXED         24   /* one of so many is a flood of short tasks with long ones among them, */
 #define LONG          16   /* of which there is one among so many */
 #define MIXED_CALLS   (SIM_CALLS - 10)
@@ -378,6 +379,19 @@ nested_us (const sim_t *sim)
     return sum_us;
 }
 
+/*  An answer that fills the outbox of its worker makes that one take no tasks until it is settled,
+ *  and refuse what was on its way: then it is given none until its next beat. */
+static int64_t
+outboxes_us (const sim_t *sim)
+{
+    int64_t answers = 0;
+
+    for (uint32_t i = 0; i < sim->calls; i++)
+        if (sim->call[i].answer_bytes > SMALL_BYTES)
+            answers += attempts_left (sim, &sim->call[i]);
+    return answers * SIM_MS (sim->heartbeat_ms);
+}
+
 /*  Does a task of anybody run, or stand by? Those of dead clients may call on. */
 static bool
 is_busy (const sim_t *sim)
@@ -422,7 +436,7 @@ play (sim_t *sim)
     sim_faults_heal (sim);
     int64_t calls_us = sim->now_us + work_left_us (sim) + SIM_MS (ENDING_MS) +
                        (ENDING_BEATS + forgetting_beats (sim)) * beat_us;
-    int64_t last_us = calls_us + restarts_left_us (sim);
+    int64_t last_us = calls_us + restarts_left_us (sim) + outboxes_us (sim);
     sim_run_until (sim, calls_us);
     for (; calls_us < last_us + nested_us (sim) && (!all_ended (sim) || is_busy (sim));
          calls_us += beat_us)
