@@ -198,21 +198,34 @@ is_sooner (const next_t *next, const dn_waiter_t *waiter)
     return !next->waiter || is_before (waiter, next->waiter, next->by_age);
 }
 
+/*  A worker with a place for this one; if it is behind the slots and *waiter takes none there, as
+ *  it has many bytes out, it is for the next one of its ring that does. NULL: there is none. */
+static dn_peer_t *
+find_place (const dn_manager_t *self, bool by_age, dn_waiter_t **waiter)
+{
+    dn_need_t      need = {(*waiter)->service, (*waiter)->depth};
+    dn_asker_t     asker = {.waiter = *waiter, .by_age = by_age};
+    denim_reason_t reason;
+    dn_peer_t     *worker = dn_manager_choose (self, need, &asker, &reason);
+    if (!worker || !is_full (worker, need.depth) ||
+        dn_manager_takes (self, client_of (self, *waiter), true))
+        return worker;
+    *waiter =
+        first_heard (self, need.service, dn_rank ((*waiter)->priority, need.depth), true, DN_NONE);
+    asker.waiter = *waiter;
+    return *waiter ? dn_manager_choose (self, need, &asker, &reason) : NULL;
+}
+
 /*  Is it the turn of somebody in this ring? There may be no place for those who are before them:
  *  lent places are for calls that are nested deeper, and long tasks do not stand by. */
 static void
 look_at_ring (const dn_manager_t *self, uint32_t service, unsigned rank, next_t *next)
 {
-    dn_need_t      need = {service, dn_rank_depth (rank)};
-    denim_reason_t reason;
-    dn_waiter_t   *waiter = first_heard (self, service, rank, false, DN_NONE);
+    dn_waiter_t *waiter = first_heard (self, service, rank, false, DN_NONE);
     if (!waiter || !is_sooner (next, waiter))
         return; /* whoever else it may be is not before, either */
-    dn_asker_t asker = {.waiter = waiter, .by_age = next->by_age};
-    dn_peer_t *worker = dn_manager_choose (self, need, &asker, &reason);
-    if (worker && is_full (worker, need.depth))
-        waiter = first_heard (self, service, rank, true, DN_NONE);
-    if (!worker || !waiter || !is_sooner (next, waiter))
+    dn_peer_t *worker = find_place (self, next->by_age, &waiter);
+    if (!worker || !is_sooner (next, waiter))
         return;
     next->waiter = waiter;
     next->worker = worker;

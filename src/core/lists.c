@@ -319,7 +319,6 @@ dn_manager_on_held (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_t 
         from->u.worker.forgets = from->u.worker.forgets_sent;
     }
     dn_manager_name_workers (self);
-    from->u.worker.refused = false;
     if (held->mark > from->u.worker.listed_mark && held->mark <= from->mark)
         from->u.worker.listed_mark = held->mark;
     self->sweep++;

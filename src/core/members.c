@@ -441,6 +441,7 @@ dn_manager_take_places (dn_manager_t *self, dn_peer_t *worker, const dn_offer_t 
     part->lent = offer->lent;
     part->blocked = offer->blocked;
     part->standby = offer->standby;
+    part->refused = false;
     if (dn_manager_own_slots (worker) != own)
         self->slots = dn_manager_count_slots (self);
     self->granting = dn_waiters_count (self->waiters) > 0;
@@ -489,7 +490,6 @@ dn_manager_on_worker_hello (dn_manager_t *self, const dn_manager_event_t *in, dn
     part->draining = hello->state != 0;
     if (part->draining) /* its DRAINING was lost with the link before */
         dn_manager_withdraw_grants (self, worker);
-    part->refused = false;
     part->instance = hello->instance;
     end_older (self, &hello->instance, worker, fx);
     learn_past (self, hello);

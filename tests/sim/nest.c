@@ -1,9 +1,9 @@
 /*  nest.c - calls that tasks make
  *
  *  A task in a slot may call others and wait for them, as deep as the history allows, which is not
- *  deeper than any worker lends places for: so whatever waits must get on. In some histories it does
- *  not wait for all of them, and some go on when it has ended. The client is that of the process: it
- *  comes with the first call, serves all tasks that run there, and dies with it.
+ *  deeper than any worker lends places for: so whatever waits must get on. In some histories it
+ *  does not wait for all of them, and some go on when it has ended. The client is that of the
+ *  process: it comes with the first call, serves all tasks that run there, and dies with it.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */
@@ -50,8 +50,8 @@ name_parent (const sim_t *sim, const sim_call_t *parent, sim_call_t *call)
     call->depth = (uint8_t) (parent->depth + 1);
 }
 
-/*  A call more of the task that runs there. Where some are left behind, they and those of tasks that
- *  run there later are often of the same service. */
+/*  A call more of the task that runs there. Where some are left behind, they and those of tasks
+ *  that run there later are often of the same service. */
 static sim_call_t *
 plan (sim_t *sim, const sim_process_t *process)
 {

@@ -425,8 +425,8 @@ void sim_nest_end (sim_t *sim, sim_process_t *process, bool bye);
 
 /*  ---- starve.c: who is kept out by others ---- */
 
-/*  A waiter, and tasks of its level and of other services that were placed since it has this ticket, at workers that could
- *  have taken its own. */
+/*  A waiter, and tasks of its level and of other services that were placed since it has this
+ *  ticket, at workers that could have taken its own. */
 typedef struct {
     uint64_t ticket;
     unsigned depth;

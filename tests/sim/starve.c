@@ -1,10 +1,10 @@
 /*  starve.c - who waits for a place while others are given those of the same workers
  *
- *  Tasks of a service whose tasks are short stand by at a worker, those of others only go to slots:
- *  where the short ones take each slot that comes free, the others wait for as long as the flood
- *  lasts, though nobody of their own service is served before them. So for each waiter it is counted
- *  how many tasks of its level and of other services were placed, since it has its ticket, at
- *  workers that offer its own. Every so many places go to whoever waits longest, so this ends.
+ *  Tasks of a service whose tasks are short stand by at a worker, those of others go to slots
+ *  only: where the short ones take each slot that comes free, the others wait for as long as the
+ *  flood lasts, though nobody of their own service is served before them. So for each waiter it is
+ *  counted how many tasks of its level and of other services were placed, since it has its ticket,
+ *  at workers that offer its own. Every so many places go to whoever waits longest, so this ends.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.
  */

@@ -13,7 +13,6 @@
 #define STALLED_BEATS 2  /* for which a place may be free for who waits */
 #define BY_AGE        8  /* every so many grants go to the oldest */
 #define SLACK         24 /* places that go by age to another service, and several at once */
-#define CALM_BEATS    4  /* after the last fault, until nobody feels it */
 
 /*  ---- grants ---- */
 
@@ -471,15 +470,6 @@ note_shrunk (sim_t *sim, const sim_view_t *view)
             sim->turns.shrunk[j] += is_less (&view->place[i], &sim->turns.view.place[i], j);
 }
 
-/*  Has nothing gone wrong, or not for a while? */
-static bool
-is_calm (const sim_t *sim)
-{
-    if (sim->healed)
-        return sim->now_us > sim->heal_us + SIM_MS (CALM_BEATS * sim->heartbeat_ms);
-    return !sim->faults && !sim_faults_unsure (sim);
-}
-
 /*  All the workers where places of this level were given had one for the row as well: those of its
  *  own level are not all taken even now, and one of the rest was free. */
 static bool
@@ -543,9 +533,10 @@ keep_counts (sim_t *sim, sim_view_t *view)
         if (row->passed)
             sim_fail (sim, "unfair: a younger ticket of the same ring is served before %u",
                       (unsigned) row->ticket);
-        if (is_calm (sim) && sim->counts.skipped_max < row->skipped)
+        if (sim_faults_calm (sim) && sim->counts.skipped_max < row->skipped)
             sim->counts.skipped_max = row->skipped;
-        if (is_calm (sim) && row->skipped > (3 * BY_AGE * (row->older + 1) + SLACK) * unlucky)
+        if (sim_faults_calm (sim) &&
+            row->skipped > (3 * BY_AGE * (row->older + 1) + SLACK) * unlucky)
             sim_fail (sim, "starves: %u places for who came after ticket %u, and %u before it",
                       row->skipped, (unsigned) row->ticket, row->older);
     }
