@@ -5,6 +5,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from .critical import Place
+
 R = TypeVar("R")
 
 # Outcomes, as in denim.h.
@@ -52,13 +54,15 @@ class Channel:
         self,
         run: Callable[[str, int, list[Any]], tuple[int, int, list[Any], str]],
         interrupt: Callable[[int], BaseException | None],
+        critical: tuple[Place, ...],
         /,
     ) -> None:
         """Run tasks until the supervisor says STOP; its end ends the process.
 
         run(name, codec, frames) -> (outcome, codec, frames, text) is called for each task, frames
         being bytes and then bytearrays. interrupt(wish) is called when a signal meant for the
-        running task has come; it gives the exception to raise in it, or None.
+        running task has come; it gives the exception to raise in it, or None. While the task is in
+        one of the `critical` places, or a finalizer, that is put off, for a second at most.
         """
     def call(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any] | None, /

@@ -24,7 +24,7 @@ import traceback
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
-from . import nesting, payload
+from . import critical, nesting, payload
 from .errors import CodecError, NotAllowed, SoftTimeLimit
 from .progress import progress
 
@@ -438,7 +438,8 @@ def _serve(opened: Channel, catalogue: Catalogue, allow_pickle: bool) -> None:
         except BaseException as error:
             _fail(opened, getattr(hook, "__module__", "") or "", error)
     _announce(opened, catalogue)
-    opened.serve(make_run(opened, catalogue, allow_pickle), _interrupt)
+    run = make_run(opened, catalogue, allow_pickle)
+    opened.serve(run, _interrupt, critical.places())
 
 
 def _say_progress(done: int, total: int, text: str) -> None:

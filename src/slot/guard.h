@@ -10,7 +10,7 @@
  *
  *  A signal that arrives after Python has looked and before the system call in which the task then
  *  waits would end neither: so it is repeated by a timer until it is taken or the function has
- *  returned.
+ *  returned. Whoever asks too early, where raising it would do harm, leaves it to the timer, too.
  *
  *  Owns: the disposition of SIGUSR1, from dn_guard_install on; the number of the task in hand.
  *  Must never know: which exception is raised.

@@ -66,6 +66,7 @@ channel_dealloc (PyObject *object)
     dn_names_close (&self->names);
     Py_CLEAR (self->run);
     Py_CLEAR (self->interrupt);
+    Py_CLEAR (self->critical);
     PyObject_Free (object);
     Py_DECREF (type);
 }
@@ -270,17 +271,20 @@ channel_on_signal (PyObject *self, PyObject *args)
     return dn_lane_on_signal (cast (self), args);
 }
 
-/*  serve (run, interrupt) */
+/*  serve (run, interrupt, critical) */
 static PyObject *
 channel_serve (PyObject *object, PyObject *args)
 {
     dn_lane_t *self = cast (object);
-    PyObject  *run, *interrupt;
-    if (!PyArg_ParseTuple (args, "OO", &run, &interrupt))
+    PyObject  *run, *interrupt, *critical;
+    if (!PyArg_ParseTuple (args, "OOO!", &run, &interrupt, &PyTuple_Type, &critical))
         return NULL;
     Py_INCREF (interrupt);
     Py_XDECREF (self->interrupt);
     self->interrupt = interrupt;
+    Py_INCREF (critical);
+    Py_XDECREF (self->critical);
+    self->critical = critical;
     return dn_lane_serve (self, run);
 }
 

@@ -19,10 +19,12 @@
 #include "slot/outbox.h"
 #include "wire/heritage.h"
 
-#define DN_PLACE_MAX   64   /* a worker's name, or its host's; the wire takes 63 bytes */
-#define DN_WAITED_US   1000 /* results that have waited so long are sent before the next task */
-#define DN_LATE_MS     2    /* and after so long the timer sends them while it runs */
-#define DN_PROGRESS_MS 50   /* between two PROGRESS of a slot; what was said last counts */
+#define DN_PLACE_MAX    64   /* a worker's name, or its host's; the wire takes 63 bytes */
+#define DN_WAITED_US    1000 /* results that have waited so long are sent before the next task */
+#define DN_LATE_MS      2    /* and after so long the timer sends them while it runs */
+#define DN_PROGRESS_MS  50   /* between two PROGRESS of a slot; what was said last counts */
+#define DN_PUT_OFF_MAX  100  /* times that a wish is put off, a second in all; then it is raised */
+#define DN_STACK_LOOKED 1000 /* innermost frames of which is asked whether to */
 
 /*  Exit codes of a slot. */
 enum {
@@ -39,11 +41,12 @@ typedef struct {
     uint16_t     attempt;
     uint8_t      depth;
     uint8_t      priority;
-    uint32_t     run_us; /* of its function */
-    dn_wish_t    wish;   /* that was raised in it */
-    uint32_t     number; /* in the channel, from 1 */
-    uint32_t     waits;  /* threads that wait for calls which the task has made */
-    bool         lent;   /* the supervisor has been told so */
+    uint32_t     run_us;  /* of its function */
+    dn_wish_t    wish;    /* that was raised in it */
+    uint32_t     put_off; /* times that one was not, in a row */
+    uint32_t     number;  /* in the channel, from 1 */
+    uint32_t     waits;   /* threads that wait for calls which the task has made */
+    bool         lent;    /* the supervisor has been told so */
 } dn_hand_t;
 
 typedef struct {
@@ -59,6 +62,7 @@ typedef struct {
     int64_t                  progress_us; /* when PROGRESS was sent last */
     PyObject                *run;         /* owned: denim._slot's run, while serving */
     PyObject *interrupt; /* owned, while serving: gives what to raise for a wish, or None */
+    PyObject *critical;  /* owned, while serving: a tuple of denim.critical.Place */
     bool      serving;
     bool      lost_by_fork; /* this is a child that a task forked: the channel is not its own */
 } dn_lane_t;

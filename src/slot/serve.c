@@ -324,11 +324,62 @@ dn_lane_serve (dn_lane_t *self, PyObject *run)
     Py_RETURN_NONE;
 }
 
+/*  Does it harm to raise something in this frame? Without memory we do not know, and no. */
+static bool
+frame_is_critical (const dn_lane_t *self, PyObject *frame)
+{
+    PyObject *code = (PyObject *) PyFrame_GetCode ((PyFrameObject *) frame);
+    PyObject *name = PyObject_GetAttrString (code, "co_name");
+    bool      critical = name && PyUnicode_CompareWithASCIIString (name, "__del__") == 0;
+    for (Py_ssize_t i = 0; !critical && i < PyTuple_Size (self->critical); i++) {
+        PyObject *itself, *place = PyTuple_GetItem (self->critical, i);
+        long      begin, end;
+        if (!PyArg_ParseTuple (place, "Oll", &itself, &begin, &end) || itself != code)
+            continue;
+        PyObject *at = PyObject_GetAttrString (frame, "f_lasti");
+        long      last = at ? PyLong_AsLong (at) : begin;
+        Py_XDECREF (at);
+        critical = last < begin || last >= end;
+    }
+    PyErr_Clear ();
+    Py_XDECREF (name);
+    Py_DECREF (code);
+    return critical;
+}
+
+/*  Or in one of those that it is called from? In C, where no signal comes in between. */
+static bool
+is_critical (const dn_lane_t *self, PyObject *innermost)
+{
+    bool      critical = false;
+    PyObject *frame = innermost;
+    Py_INCREF (frame);
+    for (int i = 0; i < DN_STACK_LOOKED && frame && frame != Py_None && !critical; i++) {
+        critical = frame_is_critical (self, frame);
+        PyObject *caller = PyObject_GetAttrString (frame, "f_back");
+        Py_DECREF (frame);
+        frame = caller;
+    }
+    PyErr_Clear ();
+    Py_XDECREF (frame);
+    return critical;
+}
+
+/*  _on_signal (signo, frame). A wish that is put off is not taken: the guard's timer comes again.
+ *  After a second it is raised all the same: whoever is there for so long waits there, and a
+ *  finalizer that takes so long ends with it. */
 PyObject *
 dn_lane_on_signal (dn_lane_t *self, PyObject *args)
 {
-    (void) args;
-    dn_wish_t wish = self->lost_by_fork ? DN_WISH_NONE : dn_guard_take ();
+    PyObject *frame = PyTuple_Size (args) == 2 ? PyTuple_GetItem (args, 1) : Py_None;
+    if (self->lost_by_fork)
+        Py_RETURN_NONE;
+    if (self->hand.put_off < DN_PUT_OFF_MAX && is_critical (self, frame)) {
+        self->hand.put_off++;
+        Py_RETURN_NONE;
+    }
+    self->hand.put_off = 0;
+    dn_wish_t wish = dn_guard_take ();
     if (wish == DN_WISH_NONE)
         Py_RETURN_NONE;
     self->hand.wish = wish;

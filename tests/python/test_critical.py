@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MPL-2.0
+# Copyright the denim authors
+"""Where a soft limit is put off, because raising it there would do harm that outlives the task."""
+
+from __future__ import annotations
+
+import pytest
+from wire_probe import Slot
+
+from denim import critical, payload
+
+APP = """
+import concurrent.futures, ctypes, os, signal, sys, threading, weakref
+from concurrent.futures._base import _AcquireFutures
+import denim
+
+libc = ctypes.CDLL(None)
+
+class Value(ctypes.Union):
+    _fields_ = [("number", ctypes.c_int)]
+
+def limit_at(function, event, number):
+    "The soft limit of the task comes when Python is there: an event of sys.setprofile."
+    event, _, called = event.partition(" ")
+    def look(frame, what, of):
+        there = frame.f_code is function.__code__ and what == event
+        if there and called in ("", of and of.__name__):
+            sys.setprofile(None)
+            assert libc.sigqueue(os.getpid(), signal.SIGUSR1, Value(number)) == 0
+    sys.setprofile(look)
+
+def is_free(lock):
+    "For another thread."
+    got = []
+    thread = threading.Thread(target=lambda: got.append(lock.acquire(timeout=0)))
+    thread.start()
+    thread.join()
+    return got == [True]
+
+def lock(owner, name, event, number):
+    "Whether all locks are free after the limit has come there, and what came then."
+    condition, future = threading.Condition(), concurrent.futures.Future()
+    function = getattr({"Condition": threading.Condition, "Futures": _AcquireFutures}[owner], name)
+    try:
+        limit_at(function, event, number)
+        with condition:
+            condition.wait(0.0)
+        with condition:
+            pass
+        concurrent.futures.wait([future], 0.0)
+        while True:
+            pass
+    except BaseException as error:
+        sys.setprofile(None)
+        return [is_free(condition) and is_free(future._condition), type(error).__name__]
+
+def event(name, event, number):
+    "The same of an Event, whose lock and conditions are others."
+    made = threading.Event()
+    try:
+        limit_at(getattr(threading.Condition, name), event, number)
+        made.wait(0.0)
+        while True:
+            pass
+    except BaseException as error:
+        sys.setprofile(None)
+        return [is_free(made._cond), type(error).__name__]
+
+class Finalized:
+    ended = False
+    def __del__(self):
+        Finalized.ended = True
+
+def finalizer(number):
+    limit_at(Finalized.__del__, "call", number)
+    made = Finalized()
+    del made
+    if not Finalized.ended:
+        return "it was interrupted"
+    while True:
+        pass
+
+def weak(number):
+    known = weakref.WeakSet()
+    limit_at(known._remove, "call", number)
+    known.add(Finalized())
+    if known.data:
+        return "it was interrupted"
+    while True:
+        pass
+
+def long(number):
+    limit_at(threading.Condition.__enter__, "call", number)
+    with threading.Condition(Held()):
+        pass
+
+class Held:
+    "A lock that is never free."
+    acquire = release = None
+    def __enter__(self):
+        while True:
+            pass
+    def __exit__(self, *_):
+        pass
+
+def waits(number):
+    condition = threading.Condition()
+    limit_at(threading.Condition.wait, "c_call acquire", number)
+    with condition:
+        condition.wait()
+"""
+
+
+@pytest.fixture
+def slot(tmp_path):
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "crit.py").write_text(APP)
+    with Slot("crit", folder) as made:
+        yield made
+
+
+def ask(slot, name, *args):
+    """Of a task whose limit comes where it says itself."""
+    return slot.ask(f"crit:{name}", [[*args, slot.sent + 1]])
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("Condition", "__enter__", "c_return"),
+        ("Condition", "__exit__", "call"),
+        ("Condition", "wait", "c_return _release_save"),
+        ("Condition", "wait", "c_call _acquire_restore"),
+        ("Futures", "__enter__", "c_return"),
+        ("Futures", "__exit__", "call"),
+        ("Futures", "__exit__", "c_call"),
+    ],
+    ids="-".join,
+)
+def test_a_limit_that_comes_while_a_lock_is_taken_or_given_back_leaves_none_held(slot, place):
+    for _ in range(3):
+        assert ask(slot, "lock", *place).value == [True, "SoftTimeLimit"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("_release_save", "c_return"),
+        ("_acquire_restore", "call"),
+        ("_acquire_restore", "c_call"),
+    ],
+    ids="-".join,
+)
+def test_a_limit_that_comes_in_an_event_s_wait_leaves_its_lock_free(slot, place):
+    assert ask(slot, "event", *place).value == [True, "SoftTimeLimit"]
+
+
+@pytest.mark.parametrize("name", ["finalizer", "weak"])
+def test_a_limit_that_comes_where_exceptions_are_dropped_comes_after_it(slot, name):
+    result = ask(slot, name)
+    assert result.outcome == 1, result.value
+    assert payload.decode_exception(result.frames).type_name == "SoftTimeLimit"
+
+
+@pytest.mark.parametrize("name", ["waits", "long"])
+def test_who_waits_in_such_a_place_is_interrupted_all_the_same(slot, name):
+    assert payload.decode_exception(ask(slot, name).frames).type_name == "SoftTimeLimit"
+
+
+def test_all_places_are_found():
+    names = {code.co_name for code, _, _ in critical.places()}
+    assert {"__enter__", "__exit__", "_remove", "wait", "acquire", "__call__"} <= names
+    ((begin, end),) = [place[1:] for place in critical.places() if place[0].co_name == "wait"]
+    assert 0 < begin < end
