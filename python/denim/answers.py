@@ -111,19 +111,16 @@ class Answers:
         self._handle = handle
         self._schedule = Schedule()
         self._watch = _Watch(handle)
-        self._ending = False
         self._thread = threading.Thread(target=self._run, name="denim-answers", daemon=True)
 
     def start(self) -> None:
         if self._thread.ident is None:  # else an exception of a signal left the last start
             self._thread.start()
 
-    def end(self) -> None:
-        """End when the handle, which is about to be closed, has nothing left."""
-        self._ending = True
-
     def join(self, timeout: float) -> None:
-        """Wait for the end, at most `timeout` seconds; from a callback of a future: not at all."""
+        """Wait for the end, which comes when the handle is closed and has nothing left, at most
+        `timeout` seconds; from a callback of a future: not at all.
+        """
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
@@ -137,10 +134,8 @@ class Answers:
                 self._take(reply)
             if self._schedule:
                 self._submit_due()
-            if not replies:
-                if self._ending:
-                    break
-                self._watch.look()
+            if not replies and not self._watch.look():
+                break
         for future in self._schedule.clear():
             sentence = f"{future.task}: its client was closed before it was tried again"
             future._end(None, TaskCancelled(sentence, task=future.task))
@@ -198,11 +193,12 @@ class _Watch:
         self._lost_at: float | None = None
         self._warned = False
 
-    def look(self) -> None:
+    def look(self) -> bool:
+        """False: the handle is closed."""
         try:
             info = self._handle.info()
-        except RuntimeError:  # closed
-            return
+        except RuntimeError:
+            return False
         now = time.monotonic()
         if info["state"] != "lost":
             if self._warned:
@@ -217,3 +213,4 @@ class _Watch:
                 info["address"],
                 info["in_flight"],
             )
+        return True

@@ -38,6 +38,9 @@ class _Gone:
     def __getattr__(self, name: str) -> NoReturn:
         raise DenimError(self._sentence)
 
+    def close(self) -> None:
+        pass
+
 
 class Link:
     """What a client, its views and its thread share: the handle, and whether it still works."""
@@ -71,17 +74,18 @@ class Link:
         self._maps.add(running)
 
     def begin_close(self) -> None:
-        """Cancel what is outstanding and let go of the connection, without waiting."""
-        with self._lock:
-            if self.closed or self.forked:
-                return
-            self.closed = True
-            handle = self.handle
-            self.handle = _Gone("this denim.Client is closed")
+        """Cancel what is outstanding and let go of the connection, without waiting.
+
+        Whoever comes a second time, as after an exception of a signal, or meanwhile in another
+        thread, does the same again, which is harmless, until all of it is done.
+        """
+        if self.closed or self.forked:
+            return
         for running in list(self._maps):
             running.abandon()
-        self._answers.end()
-        handle.close()
+        self.handle.close()
+        self.handle = _Gone("this denim.Client is closed")
+        self.closed = True
 
     def finish_close(self, timeout: float = 5.0) -> None:
         """Wait until the futures have ended, at most `timeout` seconds."""

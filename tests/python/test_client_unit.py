@@ -23,6 +23,7 @@ from fake_denim import Reply, fake, until  # noqa: F401  a fixture
 import denim
 from denim import answers, local, mapping, payload
 from denim import client as client_module
+from denim.link import Link
 from denim.options import Options
 from denim.progress import Bar
 
@@ -721,6 +722,52 @@ def test_closing_cancels_what_is_outstanding(manual):
         future.result(5)
     assert not any(t.name == "denim-answers" and t.is_alive() for t in threading.enumerate())
     assert future.cancel() is True and future.progress is None
+
+
+def test_a_close_that_is_interrupted_anywhere_can_be_made_again(fake):
+    def interrupt_at(line):
+        """The exception of a signal before that line of begin_close; the first is 1."""
+        lines = itertools.count(1)
+
+        def trace(frame, event, _):
+            if frame.f_code is not Link.begin_close.__code__:
+                return None
+            if event == "line" and next(lines) == line:
+                raise KeyboardInterrupt
+            return trace
+
+        return trace
+
+    for line in itertools.count(1):
+        client = denim.Client("tcp://host")
+        handle = fake.Client.made[-1]
+        handle.wire.manual = True
+        future, values = client.submit("app:add", 1), client.map("app:add", [1])
+        before = sys.gettrace()
+        try:
+            sys.settrace(interrupt_at(line))
+            client.close()
+            break
+        except KeyboardInterrupt:
+            assert not client.closed
+        finally:
+            sys.settrace(before)
+        client.close()
+        assert client.closed and handle.closed and future.cancelled()
+        with pytest.raises(denim.DenimError, match="closed"):
+            next(values)
+    assert line > 5
+
+
+def test_a_client_can_be_closed_by_several_threads_at_once(fake):
+    for _ in range(20):
+        client = denim.Client("tcp://host")
+        fake.Client.made[-1].wire.manual = True
+        future = client.submit("app:add", 1)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for closing in [pool.submit(client.close) for _ in range(4)]:
+                closing.result(5)
+        assert client.closed and future.cancelled()
 
 
 def test_a_forgotten_client_warns_and_is_closed(fake):
