@@ -24,7 +24,7 @@ import traceback
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
-from . import critical, nesting, payload
+from . import client, critical, nesting, payload
 from .errors import CodecError, NotAllowed, SoftTimeLimit
 from .progress import progress
 
@@ -440,6 +440,7 @@ def _serve(opened: Channel, catalogue: Catalogue, allow_pickle: bool) -> None:
     _announce(opened, catalogue)
     run = make_run(opened, catalogue, allow_pickle)
     opened.serve(run, _interrupt, critical.places())
+    client._close_all()  # before Python's end, which waits for threads, which may wait for calls
 
 
 def _say_progress(done: int, total: int, text: str) -> None:

@@ -588,5 +588,20 @@ def test_waits_that_are_interrupted_at_any_moment_are_pairs(slot):
     expect(slot, "LEND", "BACK", "RESULT")
 
 
+def test_a_slot_ends_though_a_thread_that_a_task_left_waits_in_a_call(slot):
+    code = (
+        "import nest\n"
+        "nest.made()\n"
+        "threading.Thread(target=nest.lost).start()\n"
+        "while not nest.in_flight():\n"
+        "    pass"
+    )
+    slot.run("nest:run", [[code]])
+    expect(slot, "LEND", "RESULT")
+    slot.link.say("STOP")
+    assert slot.wait() == 0
+    assert "TaskCancelled" in slot.output()
+
+
 def test_nothing_of_a_client_is_loaded_into_a_slot_that_does_not_call(slot):
     assert run(slot, "import sys\nvalue = 'denim._denim' in sys.modules") is False
