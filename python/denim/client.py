@@ -480,7 +480,7 @@ _default_lock = threading.Lock()
 def default_client() -> Client:
     """The client that `@denim.task` functions use, made on first use from $DENIM_MANAGER.
 
-    One for each process; a child of a fork makes its own.
+    One for each process; a child of a fork makes its own, unless it was not used before.
 
         denim.default_client().call("myapp:add", 2, 3)
     """
@@ -503,11 +503,10 @@ def _set_default(client: Client | None) -> Client | None:
 
 
 def _after_fork() -> None:
-    global _default, _default_lock
+    global _default_lock
     for client in list(_clients):
         client._link.after_fork()
     _default_lock = threading.Lock()
-    _default = None
 
 
 def _close_all() -> None:

@@ -845,6 +845,7 @@ def in_child(check):
 def test_a_client_in_a_forked_child_is_an_error_and_the_default_one_is_new(manual):
     future = manual.submit("app:add", 1)
     default = denim.default_client()
+    default.status()
 
     def check():
         for use in (
@@ -886,6 +887,19 @@ def test_a_client_that_was_not_used_before_a_fork_is_made_anew_in_the_child(fake
     inherited.wire.tasks = {"app:add": add}
     assert client.call("app:add", 1) == 2
     client.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_default_client_that_was_not_used_before_a_fork_is_the_child_s_too(fake):
+    default = denim.default_client()
+
+    def check():
+        assert denim.default_client() is default
+        assert default._link.handle is fake.Client.made[-1] is not fake.Client.made[0]
+        default.close()
+        assert denim.default_client() is not default
+
+    assert in_child(lambda: in_child(check)) == ""
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
