@@ -124,6 +124,8 @@ dn_lane_tell_wait (dn_lane_t *self)
         self->hand.lent = waits;
         put (self, &packet, header, NULL);
         send_waiting (self);
+    } else if (dn_outbox_waiting (&self->outbox) > 0) {
+        dn_outbox_defer (&self->outbox, DN_LATE_MS); /* the timer may have left it to us */
     }
     dn_outbox_leave (&self->outbox);
 }
