@@ -211,7 +211,9 @@ end_wait (dn_lane_t *self, uint32_t number)
 }
 
 /*  wait (function, *args, **kwargs): what a signal raises is raised in the function or after it, so
- *  beginning and end are a pair whatever happens. */
+ *  beginning and end are a pair, unless the task has ended meanwhile: then its count has, too.
+ *  Which task has started the thread is not known: it counts for the one in hand when its wait
+ *  begins. */
 static PyObject *
 channel_wait (PyObject *object, PyObject *args, PyObject *kwargs)
 {
