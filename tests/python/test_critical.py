@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from interpreters import interpreters
 from wire_probe import Slot
 
 from denim import critical, payload
@@ -111,12 +112,12 @@ def waits(number):
 """
 
 
-@pytest.fixture
-def slot(tmp_path):
-    folder = tmp_path / "app"
-    folder.mkdir()
+@pytest.fixture(scope="module", params=interpreters())
+def slot(request, tmp_path_factory):
+    """Of each Python: what it may do between two instructions is its own."""
+    folder = tmp_path_factory.mktemp("app")
     (folder / "crit.py").write_text(APP)
-    with Slot("crit", folder) as made:
+    with Slot("crit", folder, python=request.param) as made:
         yield made
 
 
