@@ -111,21 +111,25 @@ class Answers:
         self._handle = handle
         self._schedule = Schedule()
         self._watch = _Watch(handle)
+        self._ending = False
         self._thread = threading.Thread(target=self._run, name="denim-answers", daemon=True)
 
     def start(self) -> None:
         if self._thread.ident is None:  # else an exception of a signal left the last start
             self._thread.start()
 
+    def end(self) -> None:
+        """The handle has been closed: all answers that will come are there."""
+        self._ending = True
+
     def join(self, timeout: float) -> None:
-        """Wait for the end, which comes when the handle is closed and has nothing left, at most
-        `timeout` seconds; from a callback of a future: not at all.
-        """
+        """Wait for the end, at most `timeout` seconds; from a callback of a future: not at all."""
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
     def _run(self) -> None:
         while True:
+            ending = self._ending
             try:
                 replies = self._handle.recv(RECV_MAX, self._schedule.wait(LOOK_EVERY))
             except RuntimeError:
@@ -134,8 +138,10 @@ class Answers:
                 self._take(reply)
             if self._schedule:
                 self._submit_due()
-            if not replies and not self._watch.look():
-                break
+            if not replies:
+                if ending:
+                    break
+                self._watch.look()
         for future in self._schedule.clear():
             sentence = f"{future.task}: its client was closed before it was tried again"
             future._end(None, TaskCancelled(sentence, task=future.task))
@@ -193,12 +199,11 @@ class _Watch:
         self._lost_at: float | None = None
         self._warned = False
 
-    def look(self) -> bool:
-        """False: the handle is closed."""
+    def look(self) -> None:
         try:
             info = self._handle.info()
-        except RuntimeError:
-            return False
+        except RuntimeError:  # closed
+            return
         now = time.monotonic()
         if info["state"] != "lost":
             if self._warned:
@@ -213,4 +218,3 @@ class _Watch:
                 info["address"],
                 info["in_flight"],
             )
-        return True

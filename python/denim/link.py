@@ -84,6 +84,7 @@ class Link:
         for running in list(self._maps):
             running.abandon()
         self.handle.close()
+        self._answers.end()
         self.handle = _Gone("this denim.Client is closed")
         self.closed = True
 

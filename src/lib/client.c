@@ -43,10 +43,10 @@ denim_client_close (denim_client_t *self)
     pthread_mutex_lock (&connection->mutex);
     bool first = !self->closed;
     self->closed = true;
+    dn_command_t command = {.run = dn_actor_abandon, .client = self};
+    if (!TAILQ_EMPTY (&self->calls)) /* also while another thread closes it: both return then */
+        dn_connection_command (connection, &command);
     if (first) {
-        dn_command_t command = {.run = dn_actor_abandon, .client = self};
-        if (!TAILQ_EMPTY (&self->calls))
-            dn_connection_command (connection, &command);
         pthread_cond_broadcast (&self->answered);
         pthread_cond_broadcast (&connection->window_open);
         pthread_cond_broadcast (&connection->done);

@@ -759,6 +759,34 @@ def test_a_close_that_is_interrupted_anywhere_can_be_made_again(fake):
     assert line > 5
 
 
+def test_what_ends_while_the_handle_is_closed_is_still_received():
+    """Whoever receives finds nothing first: the handle says closed, and the answers come after."""
+
+    class ClosingHandle(QuickHandle):
+        def recv(self, count, timeout):
+            if not looked.is_set():
+                looked.set()
+                closed.wait(5)
+                return []
+            return super().recv(count, timeout)
+
+        def info(self):
+            raise RuntimeError("closed")
+
+    looked, closed = threading.Event(), threading.Event()
+    handle = ClosingHandle()
+    receiver = answers.Answers(handle)
+    receiver.start()
+    assert looked.wait(5)
+    closed.set()
+    future = denim.Future("app:f", Options().plan(), handle, None)
+    handle.submit("app:f", [], 1, future, None)
+    receiver.end()
+    assert future.result(5) == 1
+    receiver.join(5)
+    assert not receiver._thread.is_alive()
+
+
 def test_a_client_can_be_closed_by_several_threads_at_once(fake):
     for _ in range(20):
         client = denim.Client("tcp://host")
