@@ -65,8 +65,8 @@ listed_open (dn_manager_t *self, dn_peer_t *client, const dn_row_open_t *call, u
     task->try_no = call->try_no;
     if (task->state == DN_TASK_PLACED) {
         if (call->epoch != self->config.epoch || call->term != client->u.client.term ||
-            (!task->fresh && task->known_link != client->link_number))
-            dn_manager_known (self, task, call->try_no, fx); /* anew: it may have been lost */
+            (!call->known && !task->fresh)) /* lost on its way, or it crosses this OPEN */
+            dn_manager_known (self, task, call->try_no, fx);
         if (call->cancel)
             dn_manager_cancel (self, task, call->cancel, fx);
     } else if (task->told_mark >= mark)

@@ -240,8 +240,6 @@ dn_manager_refused (dn_manager_t *self, int64_t now_ms, const dn_effect_t *effec
     if (effect->kind == DN_FX_SEND && effect->msg.kind == DN_MSG_GRANT)
         dn_manager_grant_refused (self, effect->handle);
     dn_task_t *task = dn_tasks_get (self->tasks, effect->handle);
-    if (effect->kind == DN_FX_SEND && effect->msg.kind == DN_MSG_KNOWN && task)
-        task->known_link = 0;
     if (effect->kind != DN_FX_FORWARD || !task || task->state != DN_TASK_PLACED)
         return; /* OPEN and HELD make up for all the rest */
     dn_peer_t *worker = dn_manager_worker_of (self, task);

@@ -14,7 +14,7 @@
 
 #define OPEN_CALLS_MAX  1000 /* as messages.def says */
 #define OPEN_WANTS_MAX  64   /* likewise */
-#define OPEN_CALL_BYTES 27   /* of an encoded row */
+#define OPEN_CALL_BYTES 28   /* of an encoded row */
 #define OPEN_WANT_BYTES (1 + 127 + 1 + 4 + 1 + 1)
 #define ROOM_ROWS       16 /* effects that are left to others by who makes many */
 
@@ -97,8 +97,13 @@ dn_session_ack (dn_session_core_t *self, uint64_t seq, uint16_t attempt, dn_effe
 static dn_row_open_t
 open_row (const dn_call_t *call)
 {
-    return (dn_row_open_t){call->seq,   call->attempt, call->try_no,
-                           call->epoch, call->term,    call->cancel};
+    return (dn_row_open_t){.seq = call->seq,
+                           .attempt = call->attempt,
+                           .try_no = call->try_no,
+                           .epoch = call->epoch,
+                           .term = call->term,
+                           .cancel = call->cancel,
+                           .known = call->placed};
 }
 
 /*  List calls that are with the manager from open_from on; *upto: the list is complete up to

@@ -80,9 +80,7 @@ dn_manager_known (dn_manager_t *self, dn_task_t *task, uint32_t try_no, dn_effec
         return;
     dn_peer_t   *worker = dn_manager_worker_of (self, task);
     dn_effect_t *row = dn_fx_msg (fx, DN_FX_SEND, DN_MSG_KNOWN);
-    task->known_link = client->link_number;
     row->to = client->link;
-    row->handle = task->self;
     row->msg.u.known.seq = task->seq;
     row->msg.u.known.attempt = task->attempt;
     row->msg.u.known.try_no = try_no;

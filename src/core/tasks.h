@@ -42,7 +42,6 @@ typedef struct dn_task {
     uint64_t        seq;
     uint32_t        try_no;       /* of the SUBMIT that made it; 0: adopted from a worker's list */
     uint32_t        service;      /* DN_SERVICE_NONE: adopted, so not known */
-    uint32_t        known_link;   /* link number of its client over which KNOWN was sent; 0: none */
     dn_handle_t     client;       /* DN_NONE: settled */
     dn_handle_t     worker;       /* that it was placed at; may be gone */
     uint64_t        mark;         /* of the last BEAT to that worker when it was placed */

@@ -360,7 +360,7 @@ a_quiet_worker_gets_no_tasks_and_one_that_is_gone_loses_its_own (void **state)
 {
     bench_t *self = bench_up (state, 2);
     bench_submit (self, CLIENT, 1);
-    dn_row_open_t open = {1, 1, 1, 77, 1, 0};
+    dn_row_open_t open = {.seq = 1, .attempt = 1, .try_no = 1, .epoch = 77, .term = 1};
     for (int i = 0; i < 3; i++) {
         bench_pass (self, BEAT_MS);
         bench_open (self, CLIENT, 0, &open, 1, 1);

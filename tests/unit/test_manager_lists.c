@@ -18,7 +18,7 @@ static void
 a_call_without_a_record_under_our_stamp_never_ran (void **state)
 {
     bench_t      *self = bench_up (state, 1);
-    dn_row_open_t open = {5, 1, 3, 77, 1, 0};
+    dn_row_open_t open = {5, 1, 3, 77, 1, 0, 0};
     bench_open (self, CLIENT, 0, &open, 1, 5);
     const dn_effect_t *row = bench_sent (self, CLIENT, DN_MSG_MISSING, 0);
     assert_int_equal (row->msg.u.missing.never, 1);
@@ -29,7 +29,7 @@ static void
 a_call_under_another_stamp_is_unknown_but_not_while_settling (void **state)
 {
     bench_t      *self = bench_up (state, 1);
-    dn_row_open_t open = {5, 1, 3, 76, 1, 0};
+    dn_row_open_t open = {5, 1, 3, 76, 1, 0, 0};
     bench_open (self, CLIENT, 0, &open, 1, 5);
     assert_null (bench_sent (self, CLIENT, DN_MSG_MISSING, 0));
     for (int i = 0; i < SETTLING; i++)
@@ -54,7 +54,7 @@ cancel_wanted_in_open_is_passed_on (void **state)
 {
     bench_t *self = bench_up (state, 2);
     bench_submit (self, CLIENT, 1);
-    dn_row_open_t open = {1, 1, 1, 77, 1, 2};
+    dn_row_open_t open = {1, 1, 1, 77, 1, 2, 0};
     bench_open (self, CLIENT, 0, &open, 1, 1);
     assert_int_equal (bench_sent (self, WORKER, DN_MSG_CANCEL, 0)->msg.u.cancel.how, 2);
 }
@@ -99,7 +99,7 @@ what_a_worker_brings_after_a_restart_is_adopted_and_answered (void **state)
     bench_client (self, CLIENT, 1, 1);
     bench_submit (self, CLIENT, 5);
     assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
-    dn_row_open_t open = {4, 1, 1, 76, 3, 0};
+    dn_row_open_t open = {4, 1, 1, 76, 3, 0, 0};
     bench_open (self, CLIENT, 0, &open, 1, 5);
     assert_non_null (bench_sent (self, CLIENT, DN_MSG_KNOWN, 0));
     bench_result (self, WORKER, 1, 4, DENIM_VALUE, 9);

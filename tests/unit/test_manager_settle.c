@@ -420,49 +420,21 @@ a_result_that_the_socket_refuses_is_asked_for_when_the_client_lists_it (void **s
     assert_int_equal (bench_count (self, WORKER, DN_MSG_RESEND), 1);
 }
 
-/*  A task that runs for long, of which its client has been told; its row in OPEN. */
-static dn_row_open_t
-known (void **state, dn_effect_t *told)
+static void
+a_known_that_has_not_come_is_sent_again_when_the_client_lists_the_task (void **state)
 {
-    bench_t *self = bench_up (state, 1);
+    bench_t      *self = bench_up (state, 1);
+    dn_row_open_t open = bench_call (1);
     bench_submit (self, CLIENT, 1);
+    bench_open (self, CLIENT, bench_mark (self, CLIENT), &open, 1, 1);
+    assert_int_equal (bench_count (self, CLIENT, DN_MSG_KNOWN), 0); /* it may end at once */
     bench_pass (self, DN_KNOWN_MS);
-    const dn_effect_t *row = bench_sent (self, CLIENT, DN_MSG_KNOWN, 0);
-    assert_non_null (row);
-    *told = *row;
-    return bench_call (1);
-}
-
-static int
-count_known (bench_t *self, const dn_row_open_t *open)
-{
-    bench_open (self, CLIENT, bench_mark (self, CLIENT), open, 1, 1);
-    return bench_count (self, CLIENT, DN_MSG_KNOWN);
-}
-
-static void
-a_known_that_the_socket_refuses_is_sent_again_when_the_client_lists_the_task (void **state)
-{
-    dn_effect_t   told;
-    dn_row_open_t open = known (state, &told);
-    bench_t      *self = *state;
-    bench_pass (self, BEAT_MS);
-    assert_int_equal (count_known (self, &open), 0); /* it has it */
-    dn_manager_refused (self->core, self->now_ms, &told, false, self->fx);
-    assert_int_equal (count_known (self, &open), 1);
-    assert_int_equal (count_known (self, &open), 0);
-}
-
-static void
-a_known_is_sent_again_over_another_link (void **state)
-{
-    dn_effect_t   told;
-    dn_row_open_t open = known (state, &told);
-    bench_t      *self = *state;
-    bench_client (self, CLIENT, 1, 2);
-    bench_pass (self, BEAT_MS);
-    assert_int_equal (count_known (self, &open), 1);
-    assert_int_equal (count_known (self, &open), 0);
+    assert_int_equal (bench_count (self, CLIENT, DN_MSG_KNOWN), 1);
+    bench_open (self, CLIENT, bench_mark (self, CLIENT), &open, 1, 1);
+    assert_int_equal (bench_count (self, CLIENT, DN_MSG_KNOWN), 1);
+    open.known = 1;
+    bench_open (self, CLIENT, bench_mark (self, CLIENT), &open, 1, 1);
+    assert_int_equal (bench_count (self, CLIENT, DN_MSG_KNOWN), 0);
 }
 
 int
@@ -470,8 +442,7 @@ main (void)
 {
 #define T(name) cmocka_unit_test_setup_teardown (name, bench_setup, bench_teardown)
     const struct CMUnitTest tests[] = {
-        T (a_known_that_the_socket_refuses_is_sent_again_when_the_client_lists_the_task),
-        T (a_known_is_sent_again_over_another_link),
+        T (a_known_that_has_not_come_is_sent_again_when_the_client_lists_the_task),
         T (a_finished_task_has_a_record_until_it_is_acknowledged_and_its_worker_is_told),
         T (open_that_does_not_list_it_settles_as_an_acknowledgement_does),
         T (the_next_attempt_settles_the_one_before),
