@@ -169,7 +169,12 @@ say_open (int number, uint64_t mark)
         const call_t *call = &self->call[i];
         if (!call->seq || call->held)
             continue;
-        dn_row_open_t row = {call->seq, 1, call->try_no, self->epoch, self->term, 0};
+        dn_row_open_t row = {.seq = call->seq,
+                             .attempt = 1,
+                             .try_no = call->try_no,
+                             .epoch = self->epoch,
+                             .term = self->term,
+                             .known = 1}; /* nothing here depends on it */
         if (dn_rows_put (&calls, DN_ROW_OPEN, &row) < 0)
             return; /* more than fits: say nothing rather than half */
     }
