@@ -34,6 +34,7 @@ RECV_MAX = 256  # replies taken in one go
 LOOK_EVERY = 1.0  # seconds between two looks at the state of a silent connection
 LOST_WARNING = 3.0  # seconds after which a manager that went away is worth a warning
 FULL_PAUSE = 0.05  # seconds until a retry that met a full window is submitted again
+CLOSING_PAUSE = 0.01  # and between two looks at a handle that is being closed
 
 logger = logging.getLogger("denim")
 logger.addHandler(logging.NullHandler())
@@ -141,7 +142,8 @@ class Answers:
             if not replies:
                 if ending:
                     break
-                self._watch.look()
+                if not self._watch.look():
+                    time.sleep(CLOSING_PAUSE)
         for future in self._schedule.clear():
             sentence = f"{future.task}: its client was closed before it was tried again"
             future._end(None, TaskCancelled(sentence, task=future.task))
@@ -199,11 +201,12 @@ class _Watch:
         self._lost_at: float | None = None
         self._warned = False
 
-    def look(self) -> None:
+    def look(self) -> bool:
+        """False: the handle is closed."""
         try:
             info = self._handle.info()
-        except RuntimeError:  # closed
-            return
+        except RuntimeError:
+            return False
         now = time.monotonic()
         if info["state"] != "lost":
             if self._warned:
@@ -218,3 +221,4 @@ class _Watch:
                 info["address"],
                 info["in_flight"],
             )
+        return True

@@ -34,6 +34,17 @@ dn_client_forked (const denim_client_t *client)
     return dn_connection_forked (client->connection);
 }
 
+/*  Has it calls that have not ended? As long as it has, the actor is there. With the mutex held. */
+static bool
+has_calls_out (const denim_client_t *self)
+{
+    const denim_reply_t *reply;
+    TAILQ_FOREACH (reply, &self->calls, of_client)
+    if (reply->state != DN_REPLY_ENDED)
+        return true;
+    return false;
+}
+
 void
 denim_client_close (denim_client_t *self)
 {
@@ -44,7 +55,7 @@ denim_client_close (denim_client_t *self)
     bool first = !self->closed;
     self->closed = true;
     dn_command_t command = {.run = dn_actor_abandon, .client = self};
-    if (!TAILQ_EMPTY (&self->calls)) /* also while another thread closes it: both return then */
+    if (has_calls_out (self)) /* also while another thread closes it: both return then */
         dn_connection_command (connection, &command);
     if (first) {
         pthread_cond_broadcast (&self->answered);

@@ -191,6 +191,25 @@ closed_handle_ends_its_calls_and_gives_out_their_answers (void **state)
     fake_destroy (&manager);
 }
 
+/*  Nobody has taken its answers, and no actor is there any more. */
+static void
+last_handle_can_be_closed_again_and_destroyed (void **state)
+{
+    (void) state;
+    for (int closes = 0; closes < 3; closes++) {
+        fake_manager_t *manager = fake_new (&(fake_config_t){0});
+        denim_client_t *client = denim_client_new (fake_address (manager), NULL);
+        denim_options_t later = {.take_later = true};
+        for (int i = 0; i < 10; i++)
+            denim_client_submit (client, "m:hold", NULL, NULL, &later, 0);
+        fake_await (manager, DN_MSG_SUBMIT, 10);
+        for (int i = 0; i < closes; i++)
+            denim_client_close (client);
+        denim_client_destroy (&client);
+        fake_destroy (&manager);
+    }
+}
+
 typedef struct {
     denim_client_t    *client;
     pthread_barrier_t *ready;
@@ -386,6 +405,7 @@ main (void)
         cmocka_unit_test (destroying_takes_a_second_at_most_whatever_the_manager_does),
         cmocka_unit_test (reply_outlives_its_client),
         cmocka_unit_test (closed_handle_ends_its_calls_and_gives_out_their_answers),
+        cmocka_unit_test (last_handle_can_be_closed_again_and_destroyed),
         cmocka_unit_test (closing_lets_waiting_threads_return),
         cmocka_unit_test (child_of_a_fork_is_refused_and_the_parent_goes_on),
         cmocka_unit_test (signals_are_left_to_the_program),
