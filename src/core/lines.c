@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/index.h"
+#include "denim.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -219,10 +220,22 @@ dn_lines_unhold (dn_lines_t *self, dn_call_t *call)
 
 /*  ---- run times ---- */
 
+bool
+dn_lines_served (const dn_lines_t *self, const dn_line_t *line)
+{
+    for (uint8_t depth = 0; depth <= DENIM_NESTING_MAX; depth++) {
+        const dn_line_t *other = dn_lines_find (self, line->name_str, depth);
+        if (other && other->served)
+            return true;
+    }
+    return false;
+}
+
 void
 dn_line_ran (dn_line_t *self, uint32_t run_us)
 {
     double off_us = run_us - self->mean_run_us;
+    self->served = true;
     if (self->mean_run_us <= 0) {
         self->mean_run_us = run_us;
         self->deviation_us = run_us / 2.0;

@@ -31,6 +31,7 @@ typedef struct dn_line {
     uint32_t  held_all;     /* their sum */
     uint32_t  calls;        /* that have not ended: held or on their way */
     uint8_t   reason;       /* of its last REJECT that is tried again */
+    bool      served;       /* a task of it has run and ended by itself */
     double    mean_run_us;  /* decaying: each answer weighs 1/16; 0: not known */
     double    deviation_us; /* from it: the mean of how far, likewise */
     int64_t   refused_ms;   /* when that came; negative: never */
@@ -61,6 +62,9 @@ dn_line_t *dn_lines_find (const dn_lines_t *self, dn_str_t name, uint8_t depth);
 /*  Put a call at its place in its line, or take it off. */
 void dn_lines_hold (dn_lines_t *self, dn_call_t *call);
 void dn_lines_unhold (dn_lines_t *self, dn_call_t *call);
+
+/*  Has a task of that service run and ended by itself, on whatever level? */
+bool dn_lines_served (const dn_lines_t *self, const dn_line_t *line);
 
 /*  A call of it has run for so long and has ended by itself. */
 void dn_line_ran (dn_line_t *self, uint32_t run_us);

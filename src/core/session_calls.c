@@ -301,14 +301,23 @@ outcome_of (unsigned reason)
     }
 }
 
-static void
-note_refusal (dn_session_core_t *self, dn_line_t *line, const dn_reject_t *msg)
+/*  A manager that has been started anew does not know a service before its workers are back. A
+ *  client that was served by it knows that its name is no mistake, and waits. */
+static uint8_t
+read_reason (const dn_session_core_t *self, const dn_line_t *line, uint8_t reason)
 {
-    if (is_retried (msg->reason)) { /* else it is about this call, not about those behind it */
-        line->reason = msg->reason;
+    bool served = reason == DENIM_REASON_NO_SERVICE && dn_lines_served (self->lines, line);
+    return served ? DENIM_REASON_NO_WORKER : reason;
+}
+
+static void
+note_refusal (dn_session_core_t *self, dn_line_t *line, const dn_reject_t *msg, uint8_t reason)
+{
+    if (is_retried (reason)) { /* else it is about this call, not about those behind it */
+        line->reason = reason;
         line->refused_ms = self->now_ms;
     }
-    if (msg->reason != DENIM_REASON_NO_SERVICE) {
+    if (reason != DENIM_REASON_NO_SERVICE) {
         line->unknown_ms = DN_NEVER;
         return;
     }
@@ -331,9 +340,10 @@ dn_session_on_reject (dn_session_core_t *self, const dn_reject_t *msg, dn_effect
     dn_call_t *call = find_try (self, msg->seq, msg->attempt, msg->try_no);
     if (!call)
         return;
+    dn_line_t *line = dn_lines_get (self->lines, call->line);
     self->rejected++;
-    call->reason = msg->reason;
-    note_refusal (self, dn_lines_get (self->lines, call->line), msg);
+    call->reason = read_reason (self, line, msg->reason);
+    note_refusal (self, line, msg, call->reason);
 
     bool        again = is_retried (msg->reason);
     dn_ending_t ending = {.outcome = outcome_of (msg->reason),

@@ -343,6 +343,27 @@ service_that_nobody_offers_is_waited_for_and_then_unknown (void **state)
 }
 
 static void
+service_that_has_served_and_is_not_known_any_more_is_waited_for (void **state)
+{
+    (void) state;
+    rig_answer (&rig, begin_with_call (), DENIM_VALUE, DENIM_REASON_NONE);
+    dn_handle_t call = rig_submit (&rig, "m", 0);
+    int64_t     end_ms = rig.now_ms + 20000;
+    while (rig.now_ms < end_ms) {
+        if (dn_session_facts (rig.session).held == 0)
+            rig_reject (&rig, call, DENIM_REASON_NO_SERVICE);
+        rig_beat (&rig, 5, 1);
+        rig_run (&rig, 50);
+        assert_int_equal (rig_outcome (&rig, call), -1);
+    }
+    if (dn_session_facts (rig.session).held)
+        rig_run (&rig, 2000);
+    rig_answer (&rig, call, DENIM_VALUE, DENIM_REASON_NONE);
+    assert_int_equal (rig_outcome (&rig, call), DENIM_VALUE);
+    rig_close (&rig);
+}
+
+static void
 reasons_that_stay_end_a_call_at_once (void **state)
 {
     static const struct {
@@ -571,6 +592,7 @@ main (void)
         cmocka_unit_test (answer_to_an_older_try_is_ignored),
         cmocka_unit_test (lone_refused_call_is_tried_again_by_the_timer),
         cmocka_unit_test (service_that_nobody_offers_is_waited_for_and_then_unknown),
+        cmocka_unit_test (service_that_has_served_and_is_not_known_any_more_is_waited_for),
         cmocka_unit_test (reasons_that_stay_end_a_call_at_once),
         cmocka_unit_test (grant_is_answered_with_calls_and_the_rest_of_it_passed_on),
         cmocka_unit_test (send_that_the_socket_refused_is_held_until_it_takes_messages_again),
