@@ -480,7 +480,7 @@ _default_lock = threading.Lock()
 def default_client() -> Client:
     """The client that `@denim.task` functions use, made on first use from $DENIM_MANAGER.
 
-    One for each process; a child of a fork makes its own, unless it was not used before.
+    One for each process: a child of a fork makes its own, or goes on with one not used yet.
 
         denim.default_client().call("myapp:add", 2, 3)
     """

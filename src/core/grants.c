@@ -122,17 +122,26 @@ is_before (const dn_waiter_t *a, const dn_waiter_t *b, bool by_age)
     return a->ticket < b->ticket;
 }
 
-/*  Does a client of this ring wait for that worker, and would it be wronged? */
+/*  Could a client of this ring other than that one have a place at the worker, or would it wait for
+ *  longer if the slots there were `full` and one task more stood by? */
 static bool
-gives_way (const dn_manager_t *self, const dn_asker_t *asker, const dn_peer_t *worker, bool full,
-           dn_need_t other, unsigned rank)
+is_wanted (const dn_manager_t *self, const dn_peer_t *client, const dn_peer_t *worker, bool full,
+           uint32_t service, unsigned rank)
 {
-    uint32_t room = dn_manager_room (self, worker, other);
-    if (asker->client)
-        return (room || full) && first_heard (self, other.service, rank,
-                                              is_full (worker, other.depth), asker->client->self);
-    const dn_waiter_t *waiter =
-        room ? NULL : first_heard (self, other.service, rank, false, DN_NONE);
+    unsigned depth = dn_rank_depth (rank);
+    if (!full && !dn_manager_room (self, worker, (dn_need_t){service, depth}))
+        return false;
+    return first_heard (self, service, rank, is_full (worker, depth), client->self) != NULL;
+}
+
+/*  Does the first of this ring wait for a slot of the worker, and is it before that one? */
+static bool
+is_claimed (const dn_manager_t *self, const dn_asker_t *asker, const dn_peer_t *worker,
+            uint32_t service, unsigned rank)
+{
+    if (dn_manager_room (self, worker, (dn_need_t){service, dn_rank_depth (rank)}))
+        return false;
+    const dn_waiter_t *waiter = first_heard (self, service, rank, false, DN_NONE);
     return waiter && waiter != asker->waiter && is_before (waiter, asker->waiter, asker->by_age);
 }
 
@@ -149,8 +158,8 @@ dn_manager_gives_way (const dn_manager_t *self, const dn_asker_t *asker, const d
             continue;
         for (unsigned rank = 0; (rank = dn_waiters_rank (self->waiters, service, rank)) < DN_RANKS;
              rank++)
-            if (gives_way (self, asker, worker, full, (dn_need_t){service, dn_rank_depth (rank)},
-                           rank))
+            if (asker->waiter ? is_claimed (self, asker, worker, service, rank)
+                              : is_wanted (self, asker->client, worker, full, service, rank))
                 return true;
     }
     return false;
@@ -296,7 +305,7 @@ reserve (dn_manager_t *self, dn_waiter_t *waiter, dn_peer_t *worker, dn_handle_t
     for (uint32_t i = *made_count; i-- > 0;) {
         dn_reserve_t *grant = dn_waiters_grant (self->waiters, made[i]);
         if (grant->waiter != waiter->self || grant->worker != worker->self ||
-            grant->depth != waiter->depth || grant->count + count > UINT16_MAX)
+            grant->count + count > UINT16_MAX)
             continue;
         dn_waiters_adjust (self->waiters, grant, (int) count);
         return grant;

@@ -17,7 +17,8 @@
  *      manager's own estimate, doubled with each refusal up to DN_PACE_WAIT_MAX_MS, with full
  *      jitter. Who has been granted a place since, or found one, is put off by that long at most.
  *      So from the first REJECT on nobody waits for tasks to end: whenever there is no room, the
- *      timer runs. Until then calls that have no answer yet make room with it.
+ *      timer runs. Before it there is always room, or a call without an
+ *      answer, which makes room when it comes.
  *    - A client that was refused because others wait, too, waits for its *turn*: what ends makes
  *      no room, calls go as the answer to a GRANT only, or one by the timer. A GRANT that says
  *      that nobody else waits ends this, and so does a timer's call that finds a place.
@@ -55,7 +56,7 @@ typedef struct {
     bool     turn;         /* it waits for its turn */
     bool     limited;      /* at the last settle there was no room: more is of use */
     uint32_t wait_ms;      /* the timer's next range */
-    int64_t  probe_at_ms;  /* the timer; INT64_MAX: off, and the next call that is sent sets it */
+    int64_t  probe_at_ms;  /* the timer; INT64_MAX: off; once refused, the next call sent sets it */
     uint64_t random;       /* state of its jitter */
 } dn_pace_t;
 

@@ -61,7 +61,7 @@ typedef struct {
     uint32_t     restarts;     /* of its slots */
     uint64_t     rss_bytes;
     bool         draining;
-    bool         refused;  /* it refused a task as BUSY and has said nothing since */
+    bool         refused;  /* it refused a task as BUSY; no RESULT, OFFER or HELD since */
     dn_session_t instance; /* the same over restarts of one worker; zero: none */
     char         host[DN_NAME_ROOM];
 } dn_worker_part_t;

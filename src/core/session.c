@@ -106,8 +106,8 @@ refuse_at_once (dn_session_core_t *self, dn_call_t *call, dn_str_t service, dn_e
                             (int) call->task.len, call->task.ptr, call->depth, DENIM_NESTING_MAX);
     } else if (call->line == DN_LINE_NONE) {
         ending.text = dn_session_say (fx,
-                                      "calls of %d services are outstanding, and that of "
-                                      "\"%.*s\" would be one more",
+                                      "calls of %d services, by level of nesting, are "
+                                      "outstanding, and that of \"%.*s\" would be one more",
                                       DN_LINES_MAX, (int) service.len, service.ptr);
     } else {
         return false;

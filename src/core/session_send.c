@@ -1,7 +1,7 @@
 /*  session_send.c - what the session sends, and when
  *
  *  Between HELLO and WELCOME nothing is sent. After it: acknowledgements and questions first, then
- *  the answers to grants, then calls, as far as the paces of their services and the bytes on their
+ *  the answers to grants, then calls, as far as the paces of their lines and the bytes on their
  *  way allow. Lines take turns, a call each.
  *
  *  Copyright (c) the denim authors. Licensed under MPL-2.0; see LICENSE.

@@ -354,7 +354,7 @@ dn_manager_on_refuse (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     dn_row_key_t       key = {refuse->session, refuse->seq, refuse->attempt};
     dn_task_t         *task = dn_tasks_find (self->tasks, &key.session, key.seq, key.attempt);
     if (refuse->reason == DENIM_REASON_BUSY)
-        from->u.worker.refused = true; /* our count is off: nothing more until it has ended one */
+        from->u.worker.refused = true; /* our count is off: nothing until it says more */
     if (refuse->held) {
         dn_manager_release (self, from, &key, 0, fx);
         dn_manager_release_now (self, from, fx);

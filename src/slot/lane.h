@@ -24,7 +24,7 @@
 #define DN_LATE_MS      2    /* and after so long the timer sends them while it runs */
 #define DN_PROGRESS_MS  50   /* between two PROGRESS of a slot; what was said last counts */
 #define DN_PUT_OFF_MAX  100  /* times that a wish is put off, a second in all; then it is raised */
-#define DN_STACK_LOOKED 1000 /* innermost frames of which is asked whether to */
+#define DN_STACK_LOOKED 1000 /* innermost frames that are looked at for that */
 
 /*  Exit codes of a slot. */
 enum {
@@ -43,7 +43,7 @@ typedef struct {
     uint8_t      priority;
     uint32_t     run_us;  /* of its function */
     dn_wish_t    wish;    /* that was raised in it */
-    uint32_t     put_off; /* times that one was not, in a row */
+    uint32_t     put_off; /* times in a row that raising one was put off */
     uint32_t     number;  /* in the channel, from 1 */
     uint32_t     waits;   /* threads that wait for calls which the task has made */
     bool         lent;    /* the supervisor has been told so */

@@ -324,7 +324,7 @@ dn_lane_serve (dn_lane_t *self, PyObject *run)
     Py_RETURN_NONE;
 }
 
-/*  Does it harm to raise something in this frame? Without memory we do not know, and no. */
+/*  Would it do harm to raise something in this frame? Without memory that is not known: no. */
 static bool
 frame_is_critical (const dn_lane_t *self, PyObject *frame)
 {
