@@ -128,7 +128,7 @@ def spike(work: Points, spike_s: tuple[float, float]) -> Panel:
 
 
 def scaling(rates: dict[int, float]) -> Panel:
-    most = max(rates.values())
+    most = max(*rates.values(), max(rates) * rates[1])
     step = 10 ** math.floor(math.log10(most))
     panel = Panel("tasks a second", "workers", [0, *rates],
                   [step * i for i in range(math.ceil(most / step) + 1)], form="g")

@@ -165,7 +165,7 @@ def publish(name: str, about: str, table: Table, picture: str) -> None:
     """Write docs/NAME.md, which begins with what it is about, and docs/NAME.svg."""
     (DOCS / f"{name}.svg").write_text(picture)
     (DOCS / f"{name}.md").write_text(
-        f"{about}\n\n{machine()}.\n\n{table.markdown()}\n![the same as a picture]({name}.svg)\n")
+        f"{about}\n\n{machine()}.\n\n{table.markdown()}\n![{name}, as a picture]({name}.svg)\n")
 
 
 def wait_line(run: subprocess.Popen, text: str, seconds: float = 60) -> None:

@@ -532,8 +532,10 @@ tail_s (void)
 static void
 arrive (size_t number, double at_s)
 {
-    if (number == planned_before)
+    if (number == planned_before) {
         start_s = at_s;
+        work_start (&work, start_s, 2 * (double) options.count * options.task_s / options.erlangs);
+    }
     if (number == planned_before + options.count)
         end_s = at_s;
     arrivals += in_window (at_s);
@@ -647,13 +649,13 @@ main (int argc, char **argv)
     connect_all ();
     start_s = now_s () + options.warmup_s;
     end_s = start_s + options.seconds;
-    work_start (&work, start_s, options.seconds);
     if (options.mode == ONCE) {
         plan_arrivals (planned_before = arrivals_in (options.warmup_s));
         plan_arrivals (options.count);
         plan_arrivals (arrivals_in (tail_s ()));
         start_s = end_s = NEVER;
-    }
+    } else
+        work_start (&work, start_s, options.seconds);
     run ();
     print_results ();
     fflush (stdout);

@@ -49,7 +49,7 @@ def main() -> int:
     table = Table()
     rate = {n: statistics.median(points[n]) for n in WORKERS}
     for n in WORKERS:
-        table.add(f"{n} workers, {n * SLOTS} slots",
+        table.add(f"{n} worker{'s' * (n > 1)}, {n * SLOTS} slots",
                   f"{rate[n]:.1f} tasks/s {spread(points[n])}")
     three, four = rate[3] / rate[2], rate[4] / rate[1]
     table.add("3 workers over 2", f"{three:.3f}", "1.48 to 1.52", 1.48 <= three <= 1.52)
