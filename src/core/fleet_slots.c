@@ -291,7 +291,7 @@ dn_fleet_taken_back (dn_fleet_t *self, int64_t now_ms, uint32_t number, uint32_t
         see_to_running (self, now_ms, slot, fx);
     if (slot->count < before)
         dn_fleet_follow_channel (self, now_ms, slot, fx);
-    dn_fleet_dispatch (self, now_ms, fx);
+    dn_fleet_alarm (self, now_ms); /* to hand them out, behind what is being handed out now */
 }
 
 /*  ---- limits ---- */

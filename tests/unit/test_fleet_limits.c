@@ -221,6 +221,7 @@ cancel_of_a_task_in_a_channel_takes_it_back (void **state)
         world_run (world, seq);
     world_start (world, 0);
     world_about (world, DN_MSG_CANCEL, 2, 1);
+    world_pass (world, 0);
     assert_int_equal (result_of (world, 2)->outcome, DENIM_CANCELLED);
     assert_int_equal (count_of (world, DN_FX_INTERRUPT), 0);
     assert_int_equal (slot_with (world, 3), 0);
