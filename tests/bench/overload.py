@@ -39,8 +39,8 @@ What denim does when there is more to do than slots, as `make bench-overload` pr
 sleep: they hold a slot and no CPU, so that a few cores stand for {SLOTS} slots.
 
 The calls of the spike have a deadline of two run times. Of those that begin late many miss it by
-little, so half of the work is lost while it lasts: 160 of 320 tasks/s. With three run times
-(`load --mode open --deadline-ms 300`) 312 are done."""
+little, so work is lost while it lasts, as the last picture shows. With three run times hardly
+any is."""
 
 
 class Bench:
