@@ -64,6 +64,7 @@ typedef struct {
     PyObject *interrupt; /* owned, while serving: gives what to raise for a wish, or None */
     PyObject *critical;  /* owned, while serving: a tuple of denim.critical.Place */
     bool      serving;
+    bool      asking;       /* `interrupt` is being called */
     bool      lost_by_fork; /* this is a child that a task forked: the channel is not its own */
 } dn_lane_t;
 

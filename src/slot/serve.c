@@ -365,6 +365,17 @@ is_critical (const dn_lane_t *self, PyObject *innermost)
     return critical;
 }
 
+/*  What is to be raised for a wish, as Python has it: new reference, None, or NULL. A signal that
+ *  comes meanwhile asks nothing: signals that come faster than the answer would nest without end. */
+static PyObject *
+ask_for_error (dn_lane_t *self, dn_wish_t wish)
+{
+    self->asking = true;
+    PyObject *error = PyObject_CallFunction (self->interrupt, "i", (int) wish);
+    self->asking = false;
+    return error;
+}
+
 /*  _on_signal (signo, frame). A wish that is put off is not taken: the guard's timer comes again.
  *  After a second it is raised all the same: whoever is there for so long waits there, and a
  *  finalizer that takes so long ends with it. */
@@ -372,7 +383,7 @@ PyObject *
 dn_lane_on_signal (dn_lane_t *self, PyObject *args)
 {
     PyObject *frame = PyTuple_Size (args) == 2 ? PyTuple_GetItem (args, 1) : Py_None;
-    if (self->lost_by_fork)
+    if (self->lost_by_fork || self->asking)
         Py_RETURN_NONE;
     if (self->hand.put_off < DN_PUT_OFF_MAX && is_critical (self, frame)) {
         self->hand.put_off++;
@@ -383,7 +394,7 @@ dn_lane_on_signal (dn_lane_t *self, PyObject *args)
     if (wish == DN_WISH_NONE)
         Py_RETURN_NONE;
     self->hand.wish = wish;
-    PyObject *error = PyObject_CallFunction (self->interrupt, "i", (int) wish);
+    PyObject *error = ask_for_error (self, wish);
     if (error && error != Py_None) { /* raised from here, it brings no line of ours along */
         PyErr_SetObject ((PyObject *) Py_TYPE (error), error);
         Py_CLEAR (error);

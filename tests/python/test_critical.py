@@ -13,7 +13,7 @@ from denim import critical, payload
 APP = """
 import concurrent.futures, ctypes, os, signal, sys, threading, weakref
 from concurrent.futures._base import _AcquireFutures
-import denim
+import denim, denim._slot
 
 libc = ctypes.CDLL(None)
 
@@ -104,6 +104,20 @@ class Held:
     def __exit__(self, *_):
         pass
 
+def storm(number):
+    "Limits come faster than what is to be raised for one of them is made."
+    def made(text):
+        ask()
+        return denim.SoftTimeLimit(text)
+    ask = lambda: libc.sigqueue(os.getpid(), signal.SIGUSR1, Value(number))
+    denim._slot.SoftTimeLimit = made
+    try:
+        ask()
+        while True:
+            pass
+    finally:
+        denim._slot.SoftTimeLimit = denim.SoftTimeLimit
+
 def waits(number):
     condition = threading.Condition()
     limit_at(threading.Condition.wait, "c_call acquire", number)
@@ -167,6 +181,12 @@ def test_a_limit_that_comes_where_exceptions_are_dropped_comes_after_it(slot, na
 @pytest.mark.parametrize("name", ["waits", "long"])
 def test_who_waits_in_such_a_place_is_interrupted_all_the_same(slot, name):
     assert payload.decode_exception(ask(slot, name).frames).type_name == "SoftTimeLimit"
+
+
+def test_a_limit_that_comes_while_one_is_being_raised_does_not_nest(slot):
+    raised = payload.decode_exception(ask(slot, "storm").frames)
+    assert raised.type_name == "SoftTimeLimit", raised
+    assert ask(slot, "waits").outcome == 1
 
 
 def test_all_places_are_found():
