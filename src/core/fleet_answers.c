@@ -103,6 +103,12 @@ end_text (const dn_fleet_t *self, const dn_hold_t *hold, dn_effects_t *fx)
     return "its slot ended, and nobody can say how";
 }
 
+static uint32_t
+length_us (int64_t ms)
+{
+    return ms < UINT32_MAX / 1000 ? (uint32_t) (ms * 1000) : UINT32_MAX;
+}
+
 static void
 send_result (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
 {
@@ -120,7 +126,8 @@ send_result (dn_fleet_t *self, dn_hold_t *hold, dn_effects_t *fx)
         (uint8_t) ((hold->end.started ? RESULT_STARTED : 0) | (hold->end.oom ? RESULT_OOM : 0));
     result->signal = hold->end.signal;
     result->exit_code = hold->end.exit_code;
-    result->run_us = (uint32_t) (hold->ran_ms * 1000);
+    result->run_us = length_us (hold->ran_ms);
+    result->wait_us = length_us (hold->waited_ms);
     result->worker = dn_str (self->config.name);
     result->host = dn_str (self->config.host);
     result->text = dn_str (end_text (self, hold, fx));

@@ -193,6 +193,7 @@ dn_fleet_leave_channel (dn_slot_t *slot, dn_hold_t *hold, int64_t now_ms)
     slot->work_us -= hold->work_us;
     slot->count--;
     hold->ran_ms = first ? now_ms - slot->head_ms : 0;
+    hold->waited_ms = now_ms - hold->ran_ms - hold->arrived_ms;
     if (!first)
         return;
     slot->head_ms = now_ms;

@@ -22,6 +22,7 @@ end_unstarted (dn_fleet_t *self, int64_t now_ms, dn_hold_t *hold, dn_effects_t *
         dn_fleet_let_go (self, hold, fx);
     else if (hold->cancel || hold->deadline_ms <= now_ms) {
         end.outcome = hold->deadline_ms <= now_ms ? DENIM_DEADLINE : DENIM_CANCELLED;
+        hold->waited_ms = now_ms - hold->arrived_ms;
         dn_fleet_end (self, hold, &end, fx);
     } else if (self->stay != DN_STAY_WORKING)
         dn_fleet_refuse (self, hold, DENIM_REASON_DRAINING, fx);

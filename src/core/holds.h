@@ -79,6 +79,7 @@ typedef struct dn_hold {
     bool          made;         /* ended: no answer of a slot: `end` tells what to send */
     bool          sending;      /* OUTBOX: handed to the shell, which has not said yet if it went */
     uint64_t      answer_bytes; /* ended: of the answer that is kept */
+    int64_t       waited_ms;    /* ended, made: here, before the run */
     int64_t       ran_ms;       /* ended, made: length of the run */
     dn_hold_end_t end;          /* ended, made */
 

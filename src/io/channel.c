@@ -149,14 +149,15 @@ share (dn_channel_t *self, zmq_msg_t *frame)
 
 /*  A small packet is gathered whole, of a large one lead and header are. */
 int
-dn_channel_put (dn_channel_t *self, uint32_t number, const void *header, size_t header_bytes,
-                zmq_msg_t *payload, unsigned count)
+dn_channel_put (dn_channel_t *self, uint32_t number, int64_t arrived_us, const void *header,
+                size_t header_bytes, zmq_msg_t *payload, unsigned count)
 {
     uint8_t     lead[DN_LEAD_MAX];
     dn_packet_t packet;
 
     packet.header_bytes = (uint32_t) header_bytes;
     packet.number = number;
+    packet.arrived_us = arrived_us;
     packet.frames = count;
     for (unsigned i = 0; i < count; i++)
         packet.frame_bytes[i] = zmq_msg_size (&payload[i]);
@@ -186,7 +187,7 @@ dn_channel_put_msg (dn_channel_t *self, const dn_msg_t *msg)
     uint8_t   header[DN_HEADER_SMALL];
     ptrdiff_t n = dn_msg_encode (msg, header, sizeof header);
     dn_check (n > 0);
-    return dn_channel_put (self, 0, header, (size_t) n, NULL, 0);
+    return dn_channel_put (self, 0, 0, header, (size_t) n, NULL, 0);
 }
 
 int

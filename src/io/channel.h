@@ -29,9 +29,10 @@ void          dn_channel_destroy (dn_channel_t **self_p);
 int dn_channel_fd (const dn_channel_t *self);
 
 /*  Put a message: a header, and `count` payload frames, which stay the caller's (large ones are
- *  shared). `number`: of a task, else 0. 0, or -ENOMEM, with nothing put. */
-int dn_channel_put (dn_channel_t *self, uint32_t number, const void *header, size_t header_bytes,
-                    zmq_msg_t *payload, unsigned count);
+ *  shared). `number` and `arrived_us`: of a task, as in dn_packet_t, else 0. 0, or -ENOMEM, with
+ *  nothing put. */
+int dn_channel_put (dn_channel_t *self, uint32_t number, int64_t arrived_us, const void *header,
+                    size_t header_bytes, zmq_msg_t *payload, unsigned count);
 
 /*  The same for a small message without payload. */
 int dn_channel_put_msg (dn_channel_t *self, const dn_msg_t *msg);

@@ -80,9 +80,15 @@ dn_process_cpus (void)
 }
 
 int64_t
-dn_process_now_ms (void)
+dn_process_now_us (void)
 {
     struct timespec now;
     clock_gettime (CLOCK_MONOTONIC, &now);
-    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t
+dn_process_now_ms (void)
+{
+    return dn_process_now_us () / 1000;
 }

@@ -27,7 +27,8 @@ void dn_process_random (void *bytes, size_t n);
 /*  CPUs that this process may use: 1 at least. */
 uint32_t dn_process_cpus (void);
 
-/*  Milliseconds of the monotonic clock. */
+/*  Of the monotonic clock. */
 int64_t dn_process_now_ms (void);
+int64_t dn_process_now_us (void);
 
 #endif

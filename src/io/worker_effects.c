@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "denim.h"
+#include "io/process.h"
 
 #include <errno.h>
 #include <string.h>
@@ -58,6 +59,7 @@ static void
 do_keep (dn_worker_t *self, const dn_effect_t *effect)
 {
     dn_frames_move (kept_under (self, effect->handle), &self->in);
+    self->kept_us[(uint32_t) effect->handle] = dn_process_now_us ();
 }
 
 static void
@@ -175,6 +177,7 @@ do_hand (dn_worker_t *self, const dn_effect_t *effect)
     dn_check (kept->whole && process->channel);
     note_put (self, effect->slot,
               dn_channel_put (process->channel, (uint32_t) effect->number,
+                              self->kept_us[(uint32_t) effect->handle],
                               zmq_msg_data (&kept->header), zmq_msg_size (&kept->header),
                               kept->payload, kept->count));
 }

@@ -43,8 +43,9 @@ typedef struct {
     int          monitor_fd;
     bool         ipv6;
     char         endpoint[DN_ENDPOINT_MAX];
-    dn_frames_t  in;   /* the message in hand, of the manager or of a slot */
-    dn_frames_t *kept; /* DN_HOLDS_MAX: by the row of a handle */
+    dn_frames_t  in;                    /* the message in hand, of the manager or of a slot */
+    dn_frames_t *kept;                  /* DN_HOLDS_MAX: by the row of a handle */
+    int64_t      kept_us[DN_HOLDS_MAX]; /* likewise: since when, monotonic */
     uint8_t      room[DN_HEADER_MAX];
 
     /* the processes: the slots, then the zygote */

@@ -157,6 +157,7 @@ put_result (dn_lane_t *self, uint8_t outcome, uint8_t codec, dn_str_t text,
     msg.u.result.codec = codec;
     msg.u.result.flags = self->hand.started ? 1 : 0;
     msg.u.result.run_us = self->hand.run_us;
+    msg.u.result.wait_us = self->hand.wait_us;
     msg.u.result.text = text;
     if (frames_count == 1 && frames[0].iov_len <= DN_SMALL_MAX) {
         msg.u.result.small = (dn_str_t){frames[0].iov_base, (uint16_t) frames[0].iov_len};

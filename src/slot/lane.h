@@ -41,12 +41,14 @@ typedef struct {
     uint16_t     attempt;
     uint8_t      depth;
     uint8_t      priority;
-    uint32_t     run_us;  /* of its function */
-    dn_wish_t    wish;    /* that was raised in it */
-    uint32_t     put_off; /* times in a row that raising one was put off */
-    uint32_t     number;  /* in the channel, from 1 */
-    uint32_t     waits;   /* threads that wait for calls which the task has made */
-    bool         lent;    /* the supervisor has been told so */
+    int64_t      arrived_us; /* when it came to the worker; monotonic */
+    uint32_t     wait_us;    /* from then until its function was called */
+    uint32_t     run_us;     /* of its function */
+    dn_wish_t    wish;       /* that was raised in it */
+    uint32_t     put_off;    /* times in a row that raising one was put off */
+    uint32_t     number;     /* in the channel, from 1 */
+    uint32_t     waits;      /* threads that wait for calls which the task has made */
+    bool         lent;       /* the supervisor has been told so */
 } dn_hand_t;
 
 typedef struct {

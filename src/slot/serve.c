@@ -156,7 +156,7 @@ take_small (dn_str_t small)
 
 /*  Read RUN and the SUBMIT in it; the name is lent by the inbox. False: these are none. */
 static bool
-open_hand (dn_lane_t *self, uint32_t number, const dn_run_t *run, dn_submit_t *submit)
+open_hand (dn_lane_t *self, const dn_packet_t *packet, const dn_run_t *run, dn_submit_t *submit)
 {
     dn_msg_t inner;
     if (dn_msg_decode (&inner, W2S, run->submit.ptr, run->submit.len) < 0 ||
@@ -168,7 +168,8 @@ open_hand (dn_lane_t *self, uint32_t number, const dn_run_t *run, dn_submit_t *s
                              .seq = submit->seq,
                              .attempt = run->attempt,
                              .depth = submit->depth,
-                             .number = number,
+                             .number = packet->number,
+                             .arrived_us = packet->arrived_us,
                              .priority = submit->priority};
     return true;
 }
@@ -242,7 +243,7 @@ handle (dn_lane_t *self, const dn_packet_t *packet, const uint8_t *header)
 
     dn_inbox_begin (&self->inbox, packet);
     if (msg.kind == DN_MSG_RUN) {
-        if (!open_hand (self, packet->number, &msg.u.run, &submit))
+        if (!open_hand (self, packet, &msg.u.run, &submit))
             leave_stray ("a task that does not decode came from the supervisor");
         dn_guard_expect (packet->number); /* before the supervisor can see that it is started */
         bool claimed = !self->page || dn_page_claim (self->page, packet->number);
@@ -402,6 +403,13 @@ dn_lane_on_signal (dn_lane_t *self, PyObject *args)
     return error;
 }
 
+static uint32_t
+length_us (int64_t begin_us, int64_t end_us)
+{
+    int64_t us = end_us - begin_us;
+    return us < 0 ? 0 : us < UINT32_MAX ? (uint32_t) us : UINT32_MAX;
+}
+
 /*  Between arm and disarm only the user's function runs: what the signal raises is raised in it,
  *  and comes out of it. After disarm no Python code runs before the caller has the value. */
 PyObject *
@@ -419,8 +427,8 @@ dn_lane_call (dn_lane_t *self, PyObject *const *args, Py_ssize_t args_count)
     dn_guard_arm ();
     PyObject *value = PyObject_Call (args[0], positional, args[2] == Py_None ? NULL : args[2]);
     dn_guard_disarm ();
-    int64_t run_us = dn_now_us () - began_us;
-    self->hand.run_us = run_us < UINT32_MAX ? (uint32_t) run_us : UINT32_MAX;
+    self->hand.run_us = length_us (began_us, dn_now_us ());
+    self->hand.wait_us = length_us (self->hand.arrived_us, began_us);
     Py_DECREF (positional);
     return value;
 }

@@ -33,6 +33,7 @@ dn_packet_lead (dn_packet_t *self, uint8_t *buffer)
     put_be (buffer, self->header_bytes, 4);
     put_be (buffer + 4, self->number, 4);
     put_be (buffer + 8, (uint64_t) self->frames << BODY_BITS | self->body_bytes, 8);
+    put_be (buffer + 16, (uint64_t) self->arrived_us, 8);
     self->lead_bytes = DN_LEAD_BYTES + 8 * (size_t) self->frames;
     return self->lead_bytes;
 }
@@ -45,6 +46,7 @@ dn_packet_parse (dn_packet_t *self, const uint8_t *bytes, size_t arrived_bytes, 
     uint64_t body = get_be (bytes + 8, 8);
     self->header_bytes = (uint32_t) get_be (bytes, 4);
     self->number = (uint32_t) get_be (bytes + 4, 4);
+    self->arrived_us = (int64_t) get_be (bytes + 16, 8);
     self->frames = (unsigned) (body >> BODY_BITS);
     self->body_bytes = body & ((1ULL << BODY_BITS) - 1);
     self->lead_bytes = DN_LEAD_BYTES + 8 * (size_t) self->frames;

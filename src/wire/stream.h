@@ -11,23 +11,25 @@
 
 #include "wire/wire.h"
 
-#define DN_LEAD_BYTES 16 /* of the lead, before the sizes of the payload frames */
+#define DN_LEAD_BYTES 24 /* of the lead, before the sizes of the payload frames */
 #define DN_LEAD_MAX   (DN_LEAD_BYTES + 8 * DN_FRAMES_MAX)
 
 /*  The lead: u32 bytes of the header frame, u32 number of the task in the slot's channel (0 in all
  *  other messages), u64 bytes of header and payload together, of which the top byte is the number
- *  of payload frames; then a u64 for each payload frame with its bytes. All big-endian. */
+ *  of payload frames, u64 when the task came to the worker; then a u64 for each payload frame with
+ *  its bytes. All big-endian. */
 typedef struct {
     uint32_t header_bytes;
     uint32_t number;     /* of a RUN in its channel, rising from 1; else 0 */
     uint64_t body_bytes; /* header and payload frames together */
+    int64_t  arrived_us; /* of a RUN at the worker, by the host's monotonic clock; else 0 */
     unsigned frames;     /* payload frames */
     size_t   lead_bytes; /* of the lead with its sizes */
     uint64_t frame_bytes[DN_FRAMES_MAX];
 } dn_packet_t;
 
 /*  Write the lead of a packet into `buffer` (DN_LEAD_MAX bytes). Bytes written. The fields
- *  header_bytes, number, frames and frame_bytes are read, body_bytes and lead_bytes are set. */
+ *  body_bytes and lead_bytes are set, the others are read. */
 size_t dn_packet_lead (dn_packet_t *self, uint8_t *buffer);
 
 /*  Read a lead from what has arrived so far: 1 when it is whole, 0 when bytes are missing, negative

@@ -619,6 +619,18 @@ def test_a_signal_that_comes_before_the_function_is_called_waits_for_it(slot: Sl
     assert raised(slot.result()).type_name == "SoftTimeLimit"
 
 
+def test_a_result_says_how_long_the_task_waited_and_ran(slot: Slot) -> None:
+    for waited_us in (0, 250_000, 10**13):
+        slot.arrived_us = time.monotonic_ns() // 1000 - waited_us
+        begun_us = time.monotonic_ns() // 1000
+        result = slot.ask("myapp:spin", [[300_000, 1]])
+        length_us = time.monotonic_ns() // 1000 - begun_us
+        assert 0 < result.run_us < length_us
+        least_us = min(waited_us, 2**32 - 1)
+        assert least_us <= result.wait_us <= least_us + length_us - result.run_us
+    assert slot.ask("myapp:missing").wait_us == 0
+
+
 def test_a_thousand_signals_at_any_moment_hit_their_own_task_only(slot: Slot) -> None:
     """Tasks stream, signals are sent all the while: at this one, at the one before, at the next."""
     rng = random.Random(3)

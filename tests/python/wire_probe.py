@@ -150,9 +150,15 @@ def decode(header: bytes, frames: list[bytes]) -> Message:
 # --- packets -------------------------------------------------------------------------------------
 
 
-def packet(header: bytes, frames: Any = (), number: int = 0) -> bytes:
+LEAD = struct.Struct(">IIQq")  # as stream.h says it
+
+
+def packet(
+    header: bytes, frames: Any = (), number: int = 0, arrived_us: int = 0
+) -> bytes:
     sizes = [len(frame) for frame in frames]
-    lead = struct.pack(">IIQ", len(header), number, len(sizes) << 56 | len(header) + sum(sizes))
+    body_bytes = len(header) + sum(sizes)
+    lead = LEAD.pack(len(header), number, len(sizes) << 56 | body_bytes, arrived_us)
     return lead + struct.pack(f">{len(sizes)}Q", *sizes) + header + b"".join(frames)
 
 
@@ -195,13 +201,13 @@ class Link:
 
     def receive(self, timeout: float = PATIENCE) -> Message:
         deadline = time.monotonic() + timeout
-        self._need(16, deadline)
-        header_bytes, number, body = struct.unpack_from(">IIQ", self._read)
+        self._need(LEAD.size, deadline)
+        header_bytes, number, body, arrived_us = LEAD.unpack_from(self._read)
         count, body = body >> 56, body & (1 << 56) - 1
-        self._need(16 + 8 * count + body, deadline)
-        sizes = struct.unpack_from(f">{count}Q", self._read, 16)
-        at = 16 + 8 * count
-        assert number == 0 and body == header_bytes + sum(sizes)
+        self._need(LEAD.size + 8 * count + body, deadline)
+        sizes = struct.unpack_from(f">{count}Q", self._read, LEAD.size)
+        at = LEAD.size + 8 * count
+        assert number == arrived_us == 0 and body == header_bytes + sum(sizes)
         parts = []
         for size in (header_bytes, *sizes):
             parts.append(bytes(self._read[at : at + size]))
@@ -404,6 +410,7 @@ class Tasks:
     pid: int
     ends: Ends
     sent = 0  # number of the last task in the channel
+    arrived_us = 0  # of the next tasks at the worker
     session = bytes(range(16))
 
     def make(self, task: str, document: Any = b"[[]]", *frames: bytes, **submit: Any) -> bytes:
@@ -414,7 +421,7 @@ class Tasks:
         inner = encode("SUBMIT", seq=1000 + self.sent, task=task, **values)
         header = encode("RUN", session=self.session, attempt=values["attempt"], submit=inner)
         first = document if isinstance(document, bytes) else json.dumps(document).encode()
-        return packet(header, [first, *frames], self.sent)
+        return packet(header, [first, *frames], self.sent, self.arrived_us)
 
     def run(self, task: str, document: Any = b"[[]]", *frames: bytes, **submit: Any) -> int:
         """Send a task; its number."""

@@ -4,9 +4,10 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
-from programs import DEADLINE_S, ROOT, Manager, Worker, c_environment, run
+from programs import DEADLINE_S, ROOT, Manager, Worker, c_environment, local_cluster, run
 
 import denim
 
@@ -17,6 +18,25 @@ def test_call_over_ipc_returns_the_value(client):
 
 def test_map_keeps_order_and_all_values(client):
     assert list(client.map("sysapp:add", range(500), range(500))) == [2 * i for i in range(500)]
+
+
+def test_a_reply_says_how_long_its_task_waited_at_the_worker_and_ran(folder, monkeypatch):
+    """The last of many short tasks stands by behind the others, on one slot."""
+    told = []
+    for place in ("denim.client.value_of", "denim.answers.value_of"):
+        monkeypatch.setattr(place, lambda reply, plan: told.append((reply.wait_us, reply.run_us)))
+    with local_cluster(folder, slots=1) as running, running.client() as client:
+        client = client.options(deadline=DEADLINE_S)
+        client.call("sysapp:nap", 0.05)
+        assert told[0][1] >= 50_000
+        begun = time.monotonic()
+        futures = [client.submit("sysapp:nap", 0.002) for _ in range(200)]
+        for future in futures:
+            future.result(DEADLINE_S)
+        length_us = (time.monotonic() - begun) * 1e6
+    assert all(run_us >= 2000 for _, run_us in told)
+    waits_us = [wait_us for wait_us, _ in told]
+    assert 0 < min(waits_us) and 2000 < max(waits_us) < length_us, sorted(waits_us)
 
 
 def test_submit_gives_a_future(client):

@@ -50,6 +50,8 @@ note_msg (world_t *self, note_t *note, const dn_msg_t *msg)
         note->outcome = result->outcome;
         note->reason = result->reason;
         note->flags = result->flags;
+        note->wait_us = result->wait_us;
+        note->run_us = result->run_us;
         note->signal = result->signal;
         note->exit_code = result->exit_code;
         dn_str_copy (note->text, sizeof note->text, result->text);

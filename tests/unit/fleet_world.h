@@ -32,6 +32,8 @@ typedef struct {
     uint8_t      flags;   /* RESULT */
     uint8_t      signal;
     uint8_t      exit_code;
+    uint32_t     wait_us; /* RESULT */
+    uint32_t     run_us;
     bool         held;  /* REFUSE */
     uint32_t     slots; /* WORKER_HELLO, OFFER: places; REFUSE: free ones */
     uint32_t     standby;

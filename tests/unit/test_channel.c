@@ -82,7 +82,7 @@ send_and_check (pair_t *pair, const size_t *sizes, unsigned count)
 
     for (unsigned i = 0; i < count; i++)
         fill (&payload[i], sizes[i], (uint8_t) i);
-    assert_int_equal (dn_channel_put (pair->near, 7, "header", 6, payload, count), 0);
+    assert_int_equal (dn_channel_put (pair->near, 7, 0, "header", 6, payload, count), 0);
     pump (pair);
     assert_int_equal (zmq_msg_size (&pair->frames.header), 6);
     assert_memory_equal (zmq_msg_data (&pair->frames.header), "header", 6);
@@ -132,7 +132,7 @@ small_messages_go_out_together_and_in_order (void **state)
     set_up (&pair);
     for (uint8_t i = 0; i < 200; i++) {
         fill (&frame, 300, i);
-        assert_int_equal (dn_channel_put (pair.near, i + 1u, "h", 1, &frame, 1), 0);
+        assert_int_equal (dn_channel_put (pair.near, i + 1u, 0, "h", 1, &frame, 1), 0);
         zmq_msg_close (&frame);
     }
     assert_int_equal (dn_channel_flush (pair.near), 0);
@@ -157,7 +157,7 @@ reader_that_does_not_read_makes_bytes_wait_up_to_a_limit (void **state)
     set_up (&pair);
     fill (&frame, 200 * 1024, 1);
     while (rc == 0 && count < 10000) {
-        rc = dn_channel_put (pair.near, 1, "h", 1, &frame, 1);
+        rc = dn_channel_put (pair.near, 1, 0, "h", 1, &frame, 1);
         count += rc == 0;
         assert_true (dn_channel_flush (pair.near) >= 0);
     }
@@ -179,13 +179,13 @@ end_of_the_other_side_is_told (void **state)
     (void) state;
 
     set_up (&pair);
-    assert_int_equal (dn_channel_put (pair.near, 1, "last", 4, NULL, 0), 0);
+    assert_int_equal (dn_channel_put (pair.near, 1, 0, "last", 4, NULL, 0), 0);
     assert_int_equal (dn_channel_flush (pair.near), 0);
     dn_channel_destroy (&pair.near);
     assert_int_equal (dn_channel_read (pair.far), 0);
     assert_int_equal (dn_channel_next (pair.far, &pair.frames), 1);
     assert_int_equal (dn_channel_read (pair.far), -EPIPE);
-    assert_int_equal (dn_channel_put (pair.far, 1, "late", 4, NULL, 0), 0);
+    assert_int_equal (dn_channel_put (pair.far, 1, 0, "late", 4, NULL, 0), 0);
     assert_true (dn_channel_flush (pair.far) < 0);
     tear_down (&pair);
 }

@@ -58,6 +58,8 @@ soft_limit_interrupts_once_and_hard_limit_kills (void **state)
     const note_t *result = result_of (world, 1);
     assert_int_equal (result->outcome, DENIM_TIME_LIMIT);
     assert_int_equal (result->flags, 1);
+    assert_int_equal (result->wait_us, 0);
+    assert_int_equal (result->run_us, 89000);
     assert_non_null (strstr (result->text, "80 ms"));
     world_free (world);
 }
@@ -113,6 +115,8 @@ deadline_before_the_start_and_after_it (void **state)
     world_pass (world, 1);
     assert_int_equal (result_of (world, 3)->outcome, DENIM_DEADLINE);
     assert_int_equal (result_of (world, 3)->flags, 0);
+    assert_int_equal (result_of (world, 3)->wait_us, 60000);
+    assert_int_equal (result_of (world, 3)->run_us, 0);
     assert_int_equal (count_of (world, DN_FX_INTERRUPT), 2);
     assert_int_equal (last_of (world, DN_FX_INTERRUPT)->how, 1);
     assert_int_equal (count_of (world, DN_FX_KILL), 0);
