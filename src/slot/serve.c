@@ -367,7 +367,8 @@ is_critical (const dn_lane_t *self, PyObject *innermost)
 }
 
 /*  What is to be raised for a wish, as Python has it: new reference, None, or NULL. A signal that
- *  comes meanwhile asks nothing: signals that come faster than the answer would nest without end. */
+ *  comes meanwhile asks nothing: if they came faster than this is answered, the questions would
+ *  nest without end. */
 static PyObject *
 ask_for_error (dn_lane_t *self, dn_wish_t wish)
 {
