@@ -100,6 +100,7 @@ typedef struct dn_call {
     uint32_t    term;                  /* likewise */
     uint32_t    heap_at;               /* its place among the deadlines */
     int64_t     submitted_ms;          /* when its caller asked for it */
+    int64_t     sent_ms;               /* when its last SUBMIT went */
     int64_t     deadline_ms;           /* DN_NEVER if the caller set none */
     dn_str_t    task;                  /* borrowed from the shell until it has ended */
     dn_str_t    parent;                /* likewise; of the task that calls, or empty */

@@ -15,8 +15,8 @@
 #define LATE_RUNS   2    /* mean run times, and … */
 #define LATE_MS     20   /* … milliseconds: with less time left a call that has waited is late */
 #define DOOMED_RUNS 1.05 /* mean run times less two deviations, and … */
-#define DOOMED_MS   2    /* … milliseconds: with less time left it would not end in time */
-#define FRESH_PARTS 16   /* who has waited for less than this part of what is left is not late */
+#define DOOMED_MS   2  /* … milliseconds and the way: with less time left it would be too late */
+#define FRESH_PARTS 16 /* who has waited for less than this part of what is left is not late */
 
 TAILQ_HEAD (line_list, dn_line);
 
@@ -231,27 +231,40 @@ dn_lines_served (const dn_lines_t *self, const dn_line_t *line)
     return false;
 }
 
-void
-dn_line_ran (dn_line_t *self, uint32_t run_us)
+/*  As TCP estimates its round trip (RFC 6298), but for the first ones: a deviation that is half a
+ *  run at first would be there for a hundred answers. */
+static void
+add_length (dn_mean_t *self, double length_us)
 {
-    double off_us = run_us - self->mean_run_us;
-    self->served = true;
-    if (self->mean_run_us <= 0) {
-        self->mean_run_us = run_us;
-        self->deviation_us = run_us / 2.0;
+    if (self->count == 0) {
+        *self = (dn_mean_t){1, length_us, length_us / 2};
         return;
     }
-    self->mean_run_us += off_us / MEAN_WEIGHT;
-    self->deviation_us += ((off_us < 0 ? -off_us : off_us) - self->deviation_us) / MEAN_WEIGHT;
+    double off_us = length_us - self->mean_us;
+    double far_us = off_us < 0 ? -off_us : off_us;
+    self->deviation_us += (far_us - self->deviation_us) / self->count;
+    if (self->count < MEAN_WEIGHT)
+        self->count++;
+    self->mean_us += off_us / self->count;
 }
 
-/*  Milliseconds that a call needs at least: none where run times differ much, as a short one may
- *  come next. */
-static double
-least_ms (const dn_line_t *self)
+void
+dn_line_ran (dn_line_t *self, uint32_t run_us, int64_t answered_ms)
 {
-    double us = self->mean_run_us * DOOMED_RUNS - 2 * self->deviation_us;
-    return us > 0 ? us / 1000 + DOOMED_MS : 0;
+    double way_us = (double) answered_ms * 1000 - run_us;
+    self->served = true;
+    add_length (&self->run, run_us);
+    add_length (&self->way, way_us > 0 ? way_us : 0); /* an answer to an earlier try, or rounded */
+}
+
+/*  Milliseconds that a call needs: none where run times differ much, as a short one may come
+ *  next. */
+static double
+needed_ms (const dn_line_t *self)
+{
+    double run_us = self->run.mean_us * DOOMED_RUNS - 2 * self->run.deviation_us;
+    double way_us = self->way.mean_us + 2 * self->way.deviation_us;
+    return run_us > 0 ? (run_us + way_us) / 1000 + DOOMED_MS : 0;
 }
 
 bool
@@ -259,9 +272,9 @@ dn_line_is_late (const dn_line_t *self, int64_t waited_ms, int64_t left_ms)
 {
     if (waited_ms * FRESH_PARTS <= left_ms)
         return false;
-    return (double) left_ms < least_ms (self) ||
+    return (double) left_ms < needed_ms (self) ||
            (waited_ms > left_ms &&
-            (double) left_ms < LATE_RUNS * self->mean_run_us / 1000 + LATE_MS);
+            (double) left_ms < LATE_RUNS * self->run.mean_us / 1000 + LATE_MS);
 }
 
 /*  ---- order ---- */

@@ -22,20 +22,28 @@
 #define DN_LINE_TEXT_ROOM 256 /* bytes of a sentence; a longer one is cut */
 #define DN_LINE_NONE      UINT32_MAX
 
+/*  A decaying mean of lengths, and how far they are from it. The first ones weigh as much as all
+ *  before them together, each later one 1/16. */
+typedef struct {
+    uint32_t count; /* of them, up to 16 */
+    double   mean_us;
+    double   deviation_us; /* the mean of the distances, likewise; of one length: its half */
+} dn_mean_t;
+
 typedef struct dn_line {
     char      name[DN_LINE_ROOM];
     dn_str_t  name_str; /* the same */
     uint8_t   depth;    /* levels of nesting */
     dn_pace_t pace;
     uint32_t  held[DN_PRIORITIES];
-    uint32_t  held_all;     /* their sum */
-    uint32_t  calls;        /* that have not ended: held or on their way */
-    uint8_t   reason;       /* of its last REJECT that is tried again */
-    bool      served;       /* a task of it has run and ended by itself */
-    double    mean_run_us;  /* decaying: each answer weighs 1/16; 0: not known */
-    double    deviation_us; /* from it: the mean of how far, likewise */
-    int64_t   refused_ms;   /* when that came; negative: never */
-    int64_t   unknown_ms;   /* since when it is refused as NO_SERVICE; DN_NEVER: it is not */
+    uint32_t  held_all;   /* their sum */
+    uint32_t  calls;      /* that have not ended: held or on their way */
+    uint8_t   reason;     /* of its last REJECT that is tried again */
+    bool      served;     /* a task of it has run and ended by itself */
+    dn_mean_t run;        /* of its tasks */
+    dn_mean_t way;        /* of its calls, there and back: what their runs do not explain */
+    int64_t   refused_ms; /* when that came; negative: never */
+    int64_t   unknown_ms; /* since when it is refused as NO_SERVICE; DN_NEVER: it is not */
     char      unknown_text[DN_LINE_TEXT_ROOM]; /* what the last such REJECT said */
     struct dn_call_list again[DN_PRIORITIES];  /* tried before, rising numbers */
     struct dn_call_list fresh[DN_PRIORITIES];
@@ -66,14 +74,15 @@ void dn_lines_unhold (dn_lines_t *self, dn_call_t *call);
 /*  Has a task of that service run and ended by itself, on whatever level? */
 bool dn_lines_served (const dn_lines_t *self, const dn_line_t *line);
 
-/*  A call of it has run for so long and has ended by itself. */
-void dn_line_ran (dn_line_t *self, uint32_t run_us);
+/*  A call of it has run for so long and has ended by itself; its answer came so long after it was
+ *  sent. */
+void dn_line_ran (dn_line_t *self, uint32_t run_us, int64_t answered_ms);
 
 /*  Should a held call that has waited so long, and has so much left until its deadline, leave its
  *  place to others? For one of two reasons: it has waited for longer than it still can, and has
- *  little time left; or it would be ended at its deadline with its work half done, and many of
- *  those in a row keep all slots busy and end nothing. Who has hardly waited is not late in any
- *  case: what is known of run times may be old. */
+ *  little time left; or it would be ended at its deadline with its work half done, or its answer on
+ *  the way, and many of those in a row keep all slots busy and end nothing. Who has hardly waited
+ *  is not late in any case: what is known of run times may be old. */
 bool dn_line_is_late (const dn_line_t *self, int64_t waited_ms, int64_t left_ms);
 
 /*  The call that goes next, of all priorities or of one; NULL when none is held. */

@@ -369,7 +369,7 @@ dn_session_on_result (dn_session_core_t *self, const dn_result_t *msg, dn_effect
     dn_line_t *line = dn_lines_get (self->lines, call->line);
     line->unknown_ms = DN_NEVER;
     if (msg->outcome == DENIM_VALUE || msg->outcome == DENIM_EXCEPTION)
-        dn_line_ran (line, msg->run_us);
+        dn_line_ran (line, msg->run_us, self->now_ms - call->sent_ms);
     dn_result_t told = *msg;
     if (told.outcome >= DENIM_OUTCOMES)
         told.outcome =

@@ -236,6 +236,7 @@ send_call (dn_session_core_t *self, dn_line_t *line, dn_call_t *call, uint64_t g
     dn_calls_number (self->calls, call);
     call->state = DN_CALL_SENT;
     call->try_no++;
+    call->sent_ms = self->now_ms;
     call->epoch = self->epoch;
     call->term = self->term;
     call->in_bytes = true;
