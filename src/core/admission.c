@@ -105,7 +105,7 @@ dn_manager_choose (const dn_manager_t *self, dn_need_t need, const dn_asker_t *a
         best_place = place;
     }
     if (best && asker && asker->client &&
-        !dn_manager_takes (self, asker->client, dn_place_full (&best_place)))
+        !dn_manager_takes (self, asker->client, need.depth, dn_place_full (&best_place)))
         best = NULL;
     *reason = somebody ? DENIM_REASON_BUSY : DENIM_REASON_NO_WORKER;
     return best;
@@ -124,15 +124,6 @@ attach (dn_manager_t *self, const dn_submit_t *submit, dn_task_t *task, dn_effec
         dn_manager_ask_again (self, task, fx);
 }
 
-static bool
-over_share (const dn_manager_t *self, const dn_peer_t *client)
-{
-    if (client->tasks_count >= DN_CLIENT_TASKS_MAX)
-        return true;
-    uint64_t share = self->config.client_share, placed = client->u.client.placed;
-    return share && placed && placed * 100 >= share * self->slots;
-}
-
 /*  Why this task gets no place before workers are looked at; NONE: it may. */
 static denim_reason_t
 refusal (const dn_manager_t *self, const dn_manager_event_t *in, const dn_peer_t *client,
@@ -147,7 +138,7 @@ refusal (const dn_manager_t *self, const dn_manager_event_t *in, const dn_peer_t
         return DENIM_REASON_DRAINING;
     if (service == DN_SERVICE_NONE)
         return DENIM_REASON_NO_SERVICE;
-    if (over_share (self, client))
+    if (dn_manager_share_left (self, client, in->msg->u.submit.depth, 0) == 0)
         return DENIM_REASON_OVER_SHARE;
     if (dn_tasks_count (self->tasks) == dn_tasks_max (self->tasks))
         return DENIM_REASON_FULL;

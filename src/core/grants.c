@@ -43,11 +43,28 @@ bytes_of (const dn_client_part_t *client)
     return (double) client->answer_bytes + client->task_bytes * (client->placed + client->granted);
 }
 
+uint32_t
+dn_manager_share_left (const dn_manager_t *self, const dn_peer_t *client, unsigned depth,
+                       uint32_t coming)
+{
+    uint32_t records = client->tasks_count + coming, places = client->u.client.placed + coming;
+    uint64_t share = ((uint64_t) self->config.client_share * self->slots + 99) / 100;
+    uint32_t left = records < DN_CLIENT_TASKS_MAX ? DN_CLIENT_TASKS_MAX - records : 0;
+    if (!self->config.client_share || depth)
+        return left;
+    if (share == 0)
+        share = 1;
+    if (places >= share)
+        return 0;
+    return left < share - places ? left : (uint32_t) (share - places);
+}
+
 bool
-dn_manager_takes (const dn_manager_t *self, const dn_peer_t *client, bool standby)
+dn_manager_takes (const dn_manager_t *self, const dn_peer_t *client, unsigned depth, bool standby)
 {
     const dn_client_part_t *part = &client->u.client;
-    return part->answer_bytes < self->config.client_bytes &&
+    return dn_manager_share_left (self, client, depth, part->granted) > 0 &&
+           part->answer_bytes < self->config.client_bytes &&
            (!standby || bytes_of (part) < 2.0 * (double) self->config.client_bytes);
 }
 
@@ -59,7 +76,8 @@ first_heard (const dn_manager_t *self, uint32_t service, unsigned rank, bool sta
     dn_waiter_t *waiter = dn_waiters_first (self->waiters, service, rank);
     for (; waiter; waiter = dn_waiters_next (waiter)) {
         const dn_peer_t *client = client_of (self, waiter);
-        if (client->self != but && is_heard (client) && dn_manager_takes (self, client, standby))
+        if (client->self != but && is_heard (client) &&
+            dn_manager_takes (self, client, waiter->depth, standby))
             break;
     }
     return waiter;
@@ -217,7 +235,7 @@ find_place (const dn_manager_t *self, bool by_age, dn_waiter_t **waiter)
     denim_reason_t reason;
     dn_peer_t     *worker = dn_manager_choose (self, need, &asker, &reason);
     if (!worker || !is_full (worker, need.depth) ||
-        dn_manager_takes (self, client_of (self, *waiter), true))
+        dn_manager_takes (self, client_of (self, *waiter), need.depth, true))
         return worker;
     *waiter =
         first_heard (self, need.service, dn_rank ((*waiter)->priority, need.depth), true, DN_NONE);
@@ -255,20 +273,47 @@ choose_waiter (const dn_manager_t *self)
 
 /*  ---- granting ---- */
 
+static bool
+has_worker (const dn_manager_t *self, uint32_t service)
+{
+    uint32_t number = 0, found;
+    while ((found = dn_services_next_worker (self->services, service, &number)) != DN_SERVICE_NONE)
+        if (dn_manager_ready (self, dn_peers_worker (self->peers, found)))
+            return true;
+    return false;
+}
+
+/*  Does somebody else wait who may be served next? Who cannot answer, or waits for a worker that is
+ *  not there, keeps nobody waiting. Somebody else than this row; NULL: than this client. */
+static bool
+others_wait (const dn_manager_t *self, const dn_peer_t *client, const dn_waiter_t *row)
+{
+    uint32_t service;
+    for (uint32_t i = 0; (service = dn_waiters_service (self->waiters, i)) != DN_SERVICE_NONE;
+         i++) {
+        if (!has_worker (self, service))
+            continue;
+        for (unsigned rank = 0; (rank = dn_waiters_rank (self->waiters, service, rank)) < DN_RANKS;
+             rank++) {
+            bool own =
+                !row || (row->service == service && dn_rank (row->priority, row->depth) == rank);
+            if (first_heard (self, service, rank, false, own ? client->self : DN_NONE))
+                return true;
+        }
+    }
+    return false;
+}
+
 /*  Does nobody else wait, or have a task anywhere? Several clients that each fill what comes free
  *  of their own would keep the shares that chance gave them, and nobody would be in the ring. */
 static bool
 is_alone (const dn_manager_t *self, const dn_peer_t *client)
 {
-    const dn_waiter_t *waiter;
-    uint32_t           own = 0;
-    TAILQ_FOREACH (waiter, &client->u.client.waiters, of_client)
-    own += waiter->queued;
-    return dn_waiters_count (self->waiters) == own && self->places == client->u.client.placed;
+    return self->places == client->u.client.placed && !others_wait (self, client, NULL);
 }
 
 /*  Places at this worker that its client takes now, at least one: slots, and of those behind them
- *  as many as are within its bytes. */
+ *  as many as are within its bytes; all within its share. */
 static uint32_t
 taken_of (const dn_manager_t *self, const dn_waiter_t *waiter, const dn_peer_t *worker)
 {
@@ -281,7 +326,10 @@ taken_of (const dn_manager_t *self, const dn_waiter_t *waiter, const dn_peer_t *
         2.0 * (double) self->config.client_bytes - bytes_of (part) - slots * part->task_bytes;
     double   standby = bytes > 0 ? bytes / (part->task_bytes + 1) : 0;
     uint32_t count = slots + (standby < room ? (uint32_t) standby : room);
-    return count < room ? (count ? count : 1) : room;
+    uint32_t left =
+        dn_manager_share_left (self, client_of (self, waiter), waiter->depth, part->granted);
+    uint32_t most = left < room ? left : room;
+    return count < most ? (count ? count : 1) : most;
 }
 
 /*  Places that one waiter gets in its turn: one; all that it wants, when it is the only one. */
@@ -289,7 +337,8 @@ static uint32_t
 size_of (const dn_manager_t *self, const dn_waiter_t *waiter, const dn_peer_t *worker)
 {
     uint32_t wanted = waiter->held > waiter->granted ? waiter->held - waiter->granted : 1;
-    if (dn_waiters_count (self->waiters) > 1)
+    if (dn_waiters_count (self->waiters) > 1 &&
+        others_wait (self, client_of (self, waiter), waiter))
         return 1;
     uint32_t taken = taken_of (self, waiter, worker);
     uint32_t count = wanted < taken ? wanted : taken;

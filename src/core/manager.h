@@ -108,10 +108,12 @@ bool                         dn_manager_draining (const dn_manager_t *self);
 /*  May a task be placed there? Linked, heard of, not draining. */
 bool dn_manager_ready (const dn_manager_t *self, const dn_peer_t *worker);
 
-/*  Has this client room for what comes back from one task more? For one in a slot if the answers
- *  that it has not acknowledged are below client_bytes, for one that stands by (`standby`) if they
- *  are below twice that with what all its tasks are going to carry. */
-bool dn_manager_takes (const dn_manager_t *self, const dn_peer_t *client, bool standby);
+/*  May this client have one task more, nested so deep? Within client_share, if it is not nested: a
+ *  task that has its place may wait for one that is. And with room for what comes back: for one in
+ *  a slot if the answers that it has not acknowledged are below client_bytes, for one that stands
+ *  by (`standby`) if they are below twice that with what all its tasks are going to carry. */
+bool dn_manager_takes (const dn_manager_t *self, const dn_peer_t *client, unsigned depth,
+                       bool standby);
 
 /*  Slots of a worker, without those that are lent. */
 uint32_t dn_manager_own_slots (const dn_peer_t *worker);

@@ -176,6 +176,10 @@ dn_candidate_t dn_manager_candidate (const dn_peer_t *worker, unsigned depth);
  *  be handed back. */
 uint32_t dn_manager_room (const dn_manager_t *self, const dn_peer_t *worker, dn_need_t need);
 
+/*  Tasks more of that level that are within the client's share, when `coming` are on their way. */
+uint32_t dn_manager_share_left (const dn_manager_t *self, const dn_peer_t *client, unsigned depth,
+                                uint32_t coming);
+
 /*  Clients that are served before a SUBMIT of this one for which there is no place now: those that
  *  can answer, by the first ones of long rings. None if it waits in its ring itself, as its turn is
  *  settled then. */

@@ -344,6 +344,19 @@ dn_manager_on_result (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     relay_result (self, task, fx);
 }
 
+/*  Why a task that its worker does not take has no place. That one worker drains is nothing that a
+ *  client could wait for: it waits for the others. */
+static denim_reason_t
+reason_of (const dn_manager_t *self, const dn_task_t *task, uint8_t reason)
+{
+    denim_reason_t without = DENIM_REASON_BUSY;
+    if (reason == DENIM_REASON_DRAINING && task->service != DN_SERVICE_NONE)
+        dn_manager_choose (self, (dn_need_t){task->service, task->depth}, NULL, &without);
+    else if (reason != DENIM_REASON_DRAINING && reason < DENIM_REASONS)
+        without = (denim_reason_t) reason;
+    return without;
+}
+
 /*  The worker keeps the key of what it held until it is told, so it is told before the same task
  *  can come to it again. */
 void
@@ -363,9 +376,7 @@ dn_manager_on_refuse (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
         return;
     if (refuse->reason == DENIM_REASON_STANDBY && task->service != DN_SERVICE_NONE)
         dn_services_set_stuck (self->services, task->service, from->u.worker.number, true);
-    bool known = refuse->reason < DENIM_REASONS;
-    dn_manager_give_back (self, task, known ? (denim_reason_t) refuse->reason : DENIM_REASON_BUSY,
-                          fx);
+    dn_manager_give_back (self, task, reason_of (self, task, refuse->reason), fx);
 }
 
 void

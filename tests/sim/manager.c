@@ -241,6 +241,7 @@ sim_manager_start (sim_t *sim)
         .standby_ms = 100,
         .lease_ms = sim_dice (sim, 4) ? LEASE_MS : (uint32_t) sim_between (sim, 0, LEASE_MS / 4),
         .retry_max_ms = 2000,
+        .client_share = sim->share,
     };
     self->few = few;
     if (!self->fx) {

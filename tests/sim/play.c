@@ -22,6 +22,7 @@
 #define ENDING_MS     9000 /* besides: what does not go by beats, as a grace of 5 s */
 #define ATTEMPTS      3    /* that a core makes of a call that may run twice */
 #define SMALL_BYTES   1000 /* of answers that fill no outbox */
+#define SHARED        16   /* in one of so many a client may have a part of the slots only */
 #define MIXED         24   /* one of so many is a flood of short tasks with long ones among them, */
 #define LONG          16   /* of which there is one among so many */
 #define MIXED_CALLS   (SIM_CALLS - 10)
@@ -259,6 +260,16 @@ draw_nesting (sim_t *sim)
 
 /*  Likewise. */
 static void
+draw_share (sim_t *sim)
+{
+    sim_random_t random = {sim->seed ^ 0x7368617265};
+    bool         shared = sim_random_next (&random) % SHARED == 0 || sim->options.shared;
+
+    sim->share = shared ? 20 + (uint32_t) (sim_random_next (&random) % 60) : 0;
+}
+
+/*  Likewise. */
+static void
 draw_mixed (sim_t *sim)
 {
     sim_random_t random = {sim->seed ^ 0x6d69786564};
@@ -275,6 +286,7 @@ begin (sim_t *sim)
     sim->lasting = sim_dice (sim, 12) == 0 || sim->options.lasting;
     sim->crowded = sim_dice (sim, 16) == 0;
     sim->heal_us = SIM_MS ((sim->lasting ? LASTING_BEATS : CALLING_BEATS) * sim->heartbeat_ms);
+    draw_share (sim);
     draw_mixed (sim);
     draw_nesting (sim);
     sim_manager_start (sim);

@@ -502,6 +502,7 @@ typedef struct {
     bool     nested;  /* likewise */
     bool     leaving; /* each that is nested, likewise */
     bool     mixed;   /* each, as sim_t says */
+    bool     shared;  /* in each clients have a share, as sim_t says */
 } sim_options_t;
 
 typedef struct {
@@ -536,6 +537,7 @@ struct sim {
     bool                  lasting;          /* so long that clients are forgotten */
     bool                  crowded;          /* all want the same at the same time */
     bool                  mixed;            /* a flood of short tasks, and long ones of others */
+    uint32_t              share;            /* percent of the slots for one client; 0: all */
     uint32_t              nesting;          /* levels of calls that tasks make */
     bool                  tiny;             /* with those: all tasks are short, and stand by */
     bool                  leaving;          /* likewise: they do not wait for all of their calls */

@@ -108,7 +108,7 @@ known_of (const sim_t *sim, const dn_peer_t *client, const dn_waiter_t *waiter)
     sim_kept_out_t fresh = {waiter->ticket, waiter->depth, 0, 0, 0, count_ahead (sim, waiter)};
 
     if (!client->link || client->silent_beats >= SIM_DEAF_BEATS || client->u.client.late ||
-        !dn_manager_takes (sim->manager.core, client, false))
+        !dn_manager_takes (sim->manager.core, client, waiter->depth, false))
         return fresh;
     for (uint32_t i = 0; i < sim->starve.count; i++)
         if (sim->starve.kept_out[i].ticket == waiter->ticket &&

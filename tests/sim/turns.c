@@ -138,11 +138,11 @@ count_older (const sim_t *sim, uint64_t ticket)
 /*  Has a client so many bytes out, with what was granted in this event, that none of its tasks may
  *  stand by? */
 static bool
-is_heavy (const sim_t *sim, uint32_t client)
+is_heavy (const sim_t *sim, uint32_t client, unsigned depth)
 {
     const dn_peer_t *peer =
         dn_peers_by_session (dn_manager_peers (sim->manager.core), &sim->client[client].id);
-    return peer && !dn_manager_takes (sim->manager.core, peer, true);
+    return peer && !dn_manager_takes (sim->manager.core, peer, depth, true);
 }
 
 /*  Is no place for calls that are nested so deep? Others may be granted one, then. */
@@ -175,11 +175,11 @@ pass_over (sim_t *sim, const sim_grant_t *grant)
             uint8_t    priority = (uint8_t) (j / SIM_DEPTHS), depth = (uint8_t) (j % SIM_DEPTHS);
             bool       same = priority == grant->priority && depth == grant->depth;
             bool       own = i == grant->client && same;
-            if (!own && row->queued && row->heard && !row->heavy && !is_heavy (sim, i))
+            if (!own && row->queued && row->heard && !row->heavy && !is_heavy (sim, i, depth))
                 row->outranked |= (uint16_t) (outranks (priority, depth, grant) << grant->depth);
             if (own || !row->queued || !row->heard || row->ticket > grant->ticket)
                 continue;
-            if (row->heavy || is_heavy (sim, i))
+            if (row->heavy || is_heavy (sim, i, depth))
                 continue; /* it was a place that is not for it, or seemed so */
             if (depth != grant->depth && is_shut (sim, &sim->turns.view, depth, grant->service))
                 continue; /* likewise */

@@ -45,8 +45,9 @@ view_client (const sim_t *sim, const dn_peer_t *peer, const uint32_t number[SIM_
         row->ticket = waiter->ticket;
         row->granted = waiter->granted;
         row->heard = !peer->gone && peer->link && peer->silent_beats < SIM_DEAF_BEATS &&
-                     !peer->u.client.late && dn_manager_takes (sim->manager.core, peer, false);
-        row->heavy = !dn_manager_takes (sim->manager.core, peer, true);
+                     !peer->u.client.late &&
+                     dn_manager_takes (sim->manager.core, peer, waiter->depth, false);
+        row->heavy = !dn_manager_takes (sim->manager.core, peer, waiter->depth, true);
     }
 }
 

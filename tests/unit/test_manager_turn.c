@@ -6,6 +6,7 @@
 
 #define RUN_MS  100
 #define TINY_US 100
+#define THIRD   103 /* another link */
 
 /*  A task as its client may submit it; what is left out is 0, and the priority normal. */
 typedef struct {
@@ -70,6 +71,21 @@ end_one (bench_t *self, dn_link_t to)
     return row ? row->msg.u.grant.grant : 0;
 }
 
+/*  A second worker, of `slow` alone. */
+static void
+offer_slow (bench_t *self)
+{
+    uint8_t          bytes[64];
+    dn_rows_t        rows = {bytes, sizeof bytes, 0, 0};
+    dn_row_service_t service = {dn_str ("slow")};
+    dn_msg_t         msg = {.kind = DN_MSG_OFFER};
+    bench_worker (self, WORKER2, 8, 1, 1);
+    dn_rows_put (&rows, DN_ROW_SERVICE, &service);
+    msg.u.offer.slots = 1;
+    msg.u.offer.services = dn_rows_list (&rows);
+    bench_feed (self, WORKER2, &msg);
+}
+
 /*  ---- who is alone ---- */
 
 /*  Each of two that believe to be alone would keep for ever what it has by chance. */
@@ -91,6 +107,50 @@ who_waits_while_nobody_else_has_a_task_is_alone (void **state)
     ask (self, CLIENT, (ask_t){.seq = 2});
     assert_true (end_one (self, CLIENT) != 0);
     assert_int_equal (bench_sent (self, CLIENT, DN_MSG_GRANT, 0)->msg.u.grant.alone, 1);
+}
+
+/*  Somebody else waits, but for a worker that is not there. */
+static void
+who_waits_for_nothing_that_can_come_does_not_count (void **state)
+{
+    bench_t *self = busy (state);
+    offer_slow (self);
+    bench_bye (self, WORKER2);
+    ask (self, OTHER, (ask_t){.seq = 1, .slow = true});
+    assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_NO_WORKER);
+    ask (self, CLIENT, (ask_t){.seq = 2, .held = 9});
+    assert_true (end_one (self, CLIENT) != 0);
+    assert_int_equal (bench_sent (self, CLIENT, DN_MSG_GRANT, 0)->msg.u.grant.alone, 1);
+}
+
+/*  ---- shares ---- */
+
+/*  Else it would be granted a place, be refused as OVER_SHARE, and be granted it again at once. */
+static void
+who_has_its_share_is_passed_over_until_it_has_less (void **state)
+{
+    bench_t *self = *state;
+    self->config.client_share = 50;
+    up (state, 4, RUN_MS * 1000);
+    bench_client (self, THIRD, 3, 1);
+    ask (self, CLIENT, (ask_t){.seq = 1});
+    ask (self, OTHER, (ask_t){.seq = 1});
+    ask (self, OTHER, (ask_t){.seq = 2});
+    ask (self, THIRD, (ask_t){.seq = 1});
+    ask (self, CLIENT, (ask_t){.seq = 2, .held = 9});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+
+    bench_result (self, WORKER, 2, 1, DENIM_VALUE, RUN_MS * 1000);
+    bench_result (self, WORKER, 2, 2, DENIM_VALUE, RUN_MS * 1000);
+    bench_pass (self, 0);
+    const dn_effect_t *grant = bench_sent (self, CLIENT, DN_MSG_GRANT, 0);
+    assert_non_null (grant);
+    assert_int_equal (grant->msg.u.grant.count, 1); /* of two places that are free */
+    ask (self, CLIENT, (ask_t){.seq = 2, .held = 9, .grant = grant->handle});
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    bench_pass (self, 0);
+    assert_null (bench_sent (self, CLIENT, DN_MSG_GRANT, 0));
+    assert_true (end_one (self, CLIENT) != 0);
 }
 
 /*  ---- the table of tasks ---- */
@@ -474,6 +534,36 @@ a_worker_that_is_back_and_draining_has_no_place_reserved (void **state)
     assert_int_equal (worker->u.worker.reserved, 0);
 }
 
+/*  A task stood by at a worker that ends now: its client waits for the others, before those who
+ *  came after it. */
+static void
+who_is_refused_by_a_worker_that_drains_keeps_its_ticket (void **state)
+{
+    bench_t *self = busy (state);
+    dn_msg_t draining = {.kind = DN_MSG_DRAINING};
+    bench_worker (self, WORKER2, 8, 1, 1);
+    bench_live (self, 3);
+    ask (self, CLIENT, (ask_t){.seq = 2});
+    assert_non_null (bench_sent (self, WORKER2, DN_MSG_RUN, 0));
+    ask (self, OTHER, (ask_t){.seq = 1});
+    assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
+    bench_feed (self, WORKER2, &draining);
+    bench_refuse (self, WORKER2, 1, 2, DENIM_REASON_DRAINING, true);
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    assert_true (end_one (self, CLIENT) != 0);
+    assert_null (bench_sent (self, OTHER, DN_MSG_GRANT, 0));
+}
+
+static void
+who_is_refused_by_the_last_worker_waits_for_another_one (void **state)
+{
+    bench_t *self = busy (state);
+    dn_msg_t draining = {.kind = DN_MSG_DRAINING};
+    bench_feed (self, WORKER, &draining);
+    bench_refuse (self, WORKER, 1, 1, DENIM_REASON_DRAINING, true);
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_NO_WORKER);
+}
+
 int
 main (void)
 {
@@ -481,6 +571,8 @@ main (void)
     const struct CMUnitTest tests[] = {
         T (who_waits_while_others_have_tasks_stays_in_the_ring),
         T (who_waits_while_nobody_else_has_a_task_is_alone),
+        T (who_waits_for_nothing_that_can_come_does_not_count),
+        T (who_has_its_share_is_passed_over_until_it_has_less),
         T (nobody_is_granted_a_place_while_there_is_no_record_for_its_task),
         T (a_task_whose_turn_comes_after_its_deadline_is_expired_and_waits_for_none),
         T (a_task_whose_turn_may_come_in_time_is_told_busy_and_waits),
@@ -500,6 +592,8 @@ main (void)
         T (nobody_stands_by_where_somebody_who_has_waited_longer_needs_a_slot),
         T (who_has_waited_longer_than_those_who_need_a_slot_stands_by),
         T (a_worker_that_is_back_and_draining_has_no_place_reserved),
+        T (who_is_refused_by_a_worker_that_drains_keeps_its_ticket),
+        T (who_is_refused_by_the_last_worker_waits_for_another_one),
         cmocka_unit_test (
             the_set_of_workers_where_a_service_is_stuck_is_a_part_of_those_that_offer_it),
     };
