@@ -121,3 +121,44 @@ def test_tasks_that_stand_by_keep_no_other_service_and_no_nested_call_out(floode
         for _ in range(SLOW_CALLS):
             client.options(deadline=DEADLINE_S).call(f"slowapp:{task}")
         assert all(flood.poll() is None for flood in floods)
+
+
+def test_who_has_its_share_of_the_slots_is_passed_over(tmp_path):
+    """Of four slots each client may have two. Who has two is not granted the third one that is
+    free, to be refused it, and be granted it again."""
+    config = write(tmp_path / "manager.conf", "limits\n    client_share = 50\n")
+    options = {"slots": 4, "manager_args": ["-f", str(config)]}
+
+    def hold(client, name):
+        begun, end = tmp_path / f"{name} begun", tmp_path / f"{name} end"
+        call = client.options(deadline=DEADLINE_S).submit("sysapp:hold", str(begun), str(end))
+        return begun, end, call
+
+    def release(held):
+        held[1].touch()
+        held[2].result(DEADLINE_S)
+
+    with (
+        local_cluster(tmp_path, **options) as running,
+        running.client() as greedy,
+        running.client() as two,
+        running.client() as one,
+    ):
+        others = [hold(two, "first"), hold(two, "second"), hold(one, "third")]
+        until(lambda: all(begun.exists() for begun, _, _ in others), "three slots are taken")
+        wanted = [hold(greedy, f"greedy {i}") for i in range(6)]
+
+        def running_of_them(count):
+            begun = [held for held in wanted if held[0].exists() and not held[2].done()]
+            return begun if len(begun) == count else None
+
+        until(lambda: running_of_them(1), "the fourth slot is taken")
+        release(others[0])
+        until(lambda: running_of_them(2), "the client has its share")
+        release(others[2])
+        for _ in range(100):
+            refused = one.status()["counters"]["rejected"].get("OVER_SHARE", 0)
+        assert refused < 50
+        while left := [held for held in wanted if not held[2].done()]:
+            release(until(lambda: [held for held in left if held[0].exists()], "the next")[0])
+        release(others[1])
