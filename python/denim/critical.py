@@ -20,6 +20,7 @@ import concurrent.futures._base
 import dis
 import importlib
 import logging
+import sys
 import threading
 import weakref
 from types import CodeType
@@ -46,12 +47,22 @@ _PLACES = {  # what another version of Python has not is passed over
     ),
     weakref: ("finalize.__call__",),
 }
+_IF_IMPORTED = {  # by the app, or by what it imports
+    "multiprocessing.synchronize": (
+        "SemLock.__enter__",
+        "SemLock.__exit__",
+        "Condition.__enter__",
+        "Condition.__exit__",
+    )
+}
 _CALLBACKS = (weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
 
 
 def places() -> tuple[Place, ...]:
     """The functions that these are, as `Channel.serve` takes them."""
     found = [_find(module, path) for module, paths in _PLACES.items() for path in paths]
+    for name, paths in _IF_IMPORTED.items():
+        found += [_find(sys.modules.get(name), path) for path in paths]
     found += [_find(kind(), "_remove") for kind in _CALLBACKS]
     codes = [function.__code__ for function in found if hasattr(function, "__code__")]
     return (*((code, 0, 0) for code in codes), *_waiting(threading.Condition.wait))

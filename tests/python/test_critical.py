@@ -11,7 +11,7 @@ from wire_probe import Slot
 from denim import critical, payload
 
 APP = """
-import concurrent.futures, ctypes, os, signal, sys, threading, weakref
+import concurrent.futures, ctypes, multiprocessing, multiprocessing.synchronize, os, signal, sys, threading, weakref
 from concurrent.futures._base import _AcquireFutures
 import denim, denim._slot
 
@@ -33,7 +33,7 @@ def limit_at(function, event, number):
 def is_free(lock):
     "For another thread."
     got = []
-    thread = threading.Thread(target=lambda: got.append(lock.acquire(timeout=0)))
+    thread = threading.Thread(target=lambda: got.append(lock.acquire(True, 0)))
     thread.start()
     thread.join()
     return got == [True]
@@ -54,6 +54,20 @@ def lock(owner, name, event, number):
     except BaseException as error:
         sys.setprofile(None)
         return [is_free(condition) and is_free(future._condition), type(error).__name__]
+
+def shared(event, number):
+    "The same of a lock that processes share."
+    made = multiprocessing.Lock()
+    try:
+        limit_at(type(made).__mro__[1].__enter__ if event == "c_return" else
+                 type(made).__mro__[1].__exit__, event, number)
+        with made:
+            pass
+        while True:
+            pass
+    except BaseException as error:
+        sys.setprofile(None)
+        return [is_free(made), type(error).__name__]
 
 def event(name, event, number):
     "The same of an Event, whose lock and conditions are others."
@@ -169,6 +183,11 @@ def test_a_limit_that_comes_while_a_lock_is_taken_or_given_back_leaves_none_held
 )
 def test_a_limit_that_comes_in_an_event_s_wait_leaves_its_lock_free(slot, place):
     assert ask(slot, "event", *place).value == [True, "SoftTimeLimit"]
+
+
+@pytest.mark.parametrize("event", ["c_return", "call"])
+def test_a_limit_that_comes_while_a_lock_of_processes_is_taken_or_given_back(slot, event):
+    assert ask(slot, "shared", event).value == [True, "SoftTimeLimit"]
 
 
 @pytest.mark.parametrize("name", ["finalizer", "weak"])
