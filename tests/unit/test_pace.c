@@ -290,6 +290,41 @@ granted_calls_are_never_held_back (void **state)
     dn_pace_check (&pace);
 }
 
+/*  So that clients which were refused together do not come back together. */
+static void
+timers_of_many_clients_are_spread_over_all_of_the_wait (void **state)
+{
+    enum { CLIENTS = 1000, PARTS = 10, WAIT_MS = 500 };
+    uint32_t count[PARTS] = {0};
+    (void) state;
+
+    for (uint64_t seed = 1; seed <= CLIENTS; seed++) {
+        dn_pace_t pace;
+        dn_pace_init (&pace, seed);
+        dn_pace_sent (&pace, false, 0);
+        dn_pace_refused (&pace, false, false, WAIT_MS, 0);
+        int64_t due_ms = dn_pace_deadline_ms (&pace);
+        assert_in_range (due_ms, 1, WAIT_MS);
+        count[(due_ms - 1) * PARTS / WAIT_MS]++;
+    }
+    for (int i = 0; i < PARTS; i++)
+        assert_in_range (count[i], CLIENTS / PARTS / 2, CLIENTS / PARTS * 3 / 2);
+}
+
+static void
+two_timers_of_one_client_are_not_the_same (void **state)
+{
+    (void) state;
+    dn_pace_t pace = refused (false);
+    int64_t   first_ms = dn_pace_deadline_ms (&pace);
+    dn_pace_tick (&pace, first_ms);
+    dn_pace_sent (&pace, false, first_ms);
+    int64_t second_ms = dn_pace_deadline_ms (&pace) - first_ms;
+    assert_in_range (first_ms, 1, DN_PACE_WAIT_MAX_MS);
+    assert_in_range (second_ms, 1, DN_PACE_WAIT_MAX_MS);
+    assert_true (first_ms != second_ms);
+}
+
 /*  A client that waited for its turn, and whose last held call was granted a place, holds the next
  *  one back for no reason that it knows of: it has no ticket. */
 static void
@@ -607,6 +642,8 @@ main (void)
         cmocka_unit_test (new_places_are_found_within_seconds),
         cmocka_unit_test (without_any_place_it_asks_ever_more_rarely_but_every_two_seconds),
         cmocka_unit_test (granted_calls_are_never_held_back),
+        cmocka_unit_test (timers_of_many_clients_are_spread_over_all_of_the_wait),
+        cmocka_unit_test (two_timers_of_one_client_are_not_the_same),
         cmocka_unit_test (who_is_alone_again_has_the_places_that_it_had),
         cmocka_unit_test (who_is_alone_again_and_refused_then_waits_no_longer_than_it_is_told),
         cmocka_unit_test (who_holds_nothing_tries_the_next_call_at_once),
