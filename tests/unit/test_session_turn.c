@@ -7,18 +7,25 @@
 static rig_t       rig;
 static dn_handle_t calls[12];
 
-/*  Twelve calls, eight of them sent, of which the last two are refused: others wait, too. */
+/*  Twelve calls, eight of them sent, of which the last two are refused. */
 static void
-begin_refused (void)
+begin_refused_as (denim_reason_t reason)
 {
     dn_session_config_t config = rig_config ();
     rig_open (&rig, &config);
     for (int i = 0; i < 12; i++)
         calls[i] = rig_submit (&rig, "m", 0);
     rig_welcome (&rig, 5, 1);
-    rig_reject (&rig, calls[6], DENIM_REASON_BUSY);
-    rig_reject (&rig, calls[7], DENIM_REASON_BUSY);
+    rig_reject (&rig, calls[6], reason);
+    rig_reject (&rig, calls[7], reason);
     assert_int_equal (rig_count (&rig, DN_FX_SEND_KEPT, DN_MSG_SUBMIT), 8);
+}
+
+/*  As others wait, too. */
+static void
+begin_refused (void)
+{
+    begin_refused_as (DENIM_REASON_BUSY);
 }
 
 static void
@@ -48,6 +55,26 @@ who_waits_for_its_turn_sends_nothing_when_a_call_ends (void **state)
     for (int i = 0; i < 6; i++)
         rig_answer (&rig, calls[i], DENIM_VALUE, DENIM_REASON_NONE);
     assert_int_equal (submits (), 8);
+    rig_close (&rig);
+}
+
+static void
+who_is_refused_for_want_of_a_place_waits_for_its_turn_whatever_the_reason (void **state)
+{
+    static const denim_reason_t reasons[] = {DENIM_REASON_BUSY, DENIM_REASON_STANDBY,
+                                             DENIM_REASON_NO_WORKER, DENIM_REASON_DEADLOCK};
+    (void) state;
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+        begin_refused_as (reasons[i]);
+        rig_answer (&rig, calls[0], DENIM_VALUE, DENIM_REASON_NONE);
+        assert_int_equal (submits (), 8);
+        grant (77, 1, false);
+        assert_int_equal (rig_sent (&rig, calls[6]).grant, 77);
+        rig_close (&rig);
+    }
+    begin_refused_as (DENIM_REASON_FULL); /* that has no ticket */
+    rig_answer (&rig, calls[0], DENIM_VALUE, DENIM_REASON_NONE);
+    assert_int_equal (submits (), 9);
     rig_close (&rig);
 }
 
@@ -197,6 +224,8 @@ main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (who_waits_for_its_turn_sends_nothing_when_a_call_ends),
+        cmocka_unit_test (
+            who_is_refused_for_want_of_a_place_waits_for_its_turn_whatever_the_reason),
         cmocka_unit_test (a_grant_is_answered_with_as_many_calls_and_says_how_many_more_are_held),
         cmocka_unit_test (after_a_grant_without_rivals_each_end_makes_room_for_the_next),
         cmocka_unit_test (
