@@ -14,6 +14,7 @@ typedef struct {
     uint32_t deadline_ms;
     uint32_t held;
     uint64_t grant;
+    uint8_t  depth;
     bool     high;
     bool     slow; /* of the service of that name */
     uint64_t bytes;
@@ -29,6 +30,7 @@ ask (bench_t *self, dn_link_t from, ask_t what)
     msg.u.submit.deadline_ms = what.deadline_ms;
     msg.u.submit.held = what.held;
     msg.u.submit.grant = what.grant;
+    msg.u.submit.depth = what.depth;
     msg.u.submit.priority = what.high ? DENIM_PRIORITY_HIGH : DENIM_PRIORITY_NORMAL;
     msg.u.submit.service = dn_str (what.slow ? "slow" : "app");
     msg.u.submit.task = dn_str ("app:add");
@@ -286,6 +288,69 @@ a_task_that_comes_with_a_grant_is_not_expired (void **state)
     bench_refuse (self, WORKER, 1, 77, DENIM_REASON_BUSY, false); /* it has no place after all */
     ask (self, CLIENT, (ask_t){.seq = 2, .deadline_ms = 1, .grant = grant});
     assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+}
+
+/*  Of those who run before it, many may wait in lent places. */
+static void
+a_nested_call_is_not_expired_however_little_time_it_has (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, CLIENT, (ask_t){.seq = 2, .depth = 1, .deadline_ms = 1});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    ask (self, CLIENT, (ask_t){.seq = 3, .deadline_ms = 1});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_EXPIRED);
+}
+
+/*  ---- when another try is worth it ---- */
+
+/*  What the REJECT to CLIENT of a task with so many more behind it says. */
+static uint32_t
+retry_after_ms (bench_t *self, uint64_t seq, uint32_t held)
+{
+    ask (self, CLIENT, (ask_t){.seq = seq, .held = held});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    return bench_sent (self, CLIENT, DN_MSG_REJECT, 0)->msg.u.reject.retry_after_ms;
+}
+
+static void
+retry_after_is_the_time_of_a_run_for_each_who_waits_and_each_task_that_is_held (void **state)
+{
+    bench_t *self = busy (state);
+    ask (self, OTHER, (ask_t){.seq = 1});
+    assert_int_equal (retry_after_ms (self, 2, 0), 2 * RUN_MS); /* OTHER, and itself */
+    assert_int_equal (retry_after_ms (self, 3, 5), (2 + 5 + 1) * RUN_MS);
+}
+
+static void
+retry_after_is_shorter_the_more_slots_there_are (void **state)
+{
+    bench_t *self = up (state, 4, RUN_MS * 1000);
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        ask (self, CLIENT, (ask_t){.seq = seq});
+        assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    }
+    assert_int_equal (retry_after_ms (self, 5, 7), (7 + 1) * RUN_MS / 4);
+}
+
+static void
+retry_after_is_as_long_as_is_set_at_most (void **state)
+{
+    bench_t *self = busy (state);
+    assert_int_equal (retry_after_ms (self, 2, 1000), self->config.retry_max_ms);
+}
+
+static void
+retry_after_while_run_times_are_not_known_is_as_long_as_is_set_at_most (void **state)
+{
+    bench_t *self = bench_up (state, 1);
+    ask (self, CLIENT, (ask_t){.seq = 1});
+    assert_int_equal (retry_after_ms (self, 2, 1000), DN_RETRY_UNKNOWN_MS);
+
+    self->config.retry_max_ms = DN_RETRY_UNKNOWN_MS / 2;
+    bench_restart (self);
+    bench_up (state, 1);
+    ask (self, CLIENT, (ask_t){.seq = 1});
+    assert_int_equal (retry_after_ms (self, 2, 1000), DN_RETRY_UNKNOWN_MS / 2);
 }
 
 /*  ---- standby ---- */
@@ -583,6 +648,11 @@ main (void)
         T (while_a_place_is_free_for_somebody_nobody_is_expired),
         T (the_tasks_that_a_client_holds_beside_a_doomed_one_have_their_turn),
         T (a_task_that_comes_with_a_grant_is_not_expired),
+        T (a_nested_call_is_not_expired_however_little_time_it_has),
+        T (retry_after_is_the_time_of_a_run_for_each_who_waits_and_each_task_that_is_held),
+        T (retry_after_is_shorter_the_more_slots_there_are),
+        T (retry_after_is_as_long_as_is_set_at_most),
+        T (retry_after_while_run_times_are_not_known_is_as_long_as_is_set_at_most),
         T (tasks_handed_back_from_standby_wait_for_a_slot_there),
         T (a_task_that_ends_elsewhere_or_did_not_run_says_nothing_of_standby),
         T (a_task_refused_for_another_reason_says_nothing_of_standby),
