@@ -305,6 +305,31 @@ share_of_one_client_is_bounded_when_it_is_set (void **state)
     assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_OVER_SHARE);
 }
 
+/*  Its tasks have ended and none is acknowledged: more could be too many for its door. */
+static void
+a_client_has_four_thousand_records_and_others_have_theirs (void **state)
+{
+    bench_t *self = *state;
+    self->config.tasks_max = 5000;
+    bench_restart (self);
+    bench_up (state, 1);
+    bench_client (self, OTHER, 2, 1);
+    for (uint64_t seq = 1; seq <= 4000; seq++) {
+        bench_submit (self, CLIENT, seq);
+        assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+        bench_result (self, WORKER, 1, seq, DENIM_VALUE, 20000);
+    }
+    bench_submit (self, CLIENT, 4001);
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_OVER_SHARE);
+    bench_submit (self, OTHER, 1);
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+    bench_result (self, WORKER, 2, 1, DENIM_VALUE, 20000);
+
+    bench_ack (self, CLIENT, 1);
+    bench_submit (self, CLIENT, 4001);
+    assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
+}
+
 /*  A row of effects for each of them could be more than there is room for. */
 static void
 services_that_find_no_row_are_told_in_one_line (void **state)
@@ -440,6 +465,7 @@ main (void)
         T (draining_refuses_new_tasks_and_lets_old_ones_end),
         T (draining_worker_gets_no_tasks),
         T (share_of_one_client_is_bounded_when_it_is_set),
+        T (a_client_has_four_thousand_records_and_others_have_theirs),
         T (services_that_find_no_row_are_told_in_one_line),
         T (each_beat_reaches_every_peer_with_a_rising_mark),
         T (a_task_that_runs_for_long_is_known_after_some_milliseconds),
