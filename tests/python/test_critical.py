@@ -11,7 +11,8 @@ from wire_probe import Slot
 from denim import critical, payload
 
 APP = """
-import concurrent.futures, ctypes, multiprocessing, multiprocessing.synchronize, os, signal, sys, threading, weakref
+import concurrent.futures, ctypes, multiprocessing.synchronize, os, signal, sys
+import threading, weakref
 from concurrent.futures._base import _AcquireFutures
 import denim, denim._slot
 
