@@ -417,13 +417,14 @@ dn_manager_tick_grants (dn_manager_t *self, dn_effects_t *fx)
         dn_waiter_t *waiter = next.waiter;
         if (!waiter)
             break;
+        uint32_t      before = waiter->granted;
         bool          room = dn_effects_room (fx, made_count + DN_SWEEP_ROWS);
         dn_reserve_t *grant = room ? reserve (self, waiter, next.worker, made, &made_count) : NULL;
         if (!grant) {
             again = !room || made_count == ROUND_MAX; /* else a lease must end first */
             break;
         }
-        self->counters.granted++;
+        self->counters.granted += waiter->granted - before;
         dn_waiters_leave (self->waiters, waiter);
         if (waiter->held > waiter->granted)
             dn_manager_queue (self, waiter, 0);

@@ -155,6 +155,22 @@ who_has_its_share_is_passed_over_until_it_has_less (void **state)
     assert_true (end_one (self, CLIENT) != 0);
 }
 
+static void
+each_place_of_a_grant_is_counted (void **state)
+{
+    bench_t *self = up (state, 4, RUN_MS * 1000);
+    uint64_t before = dn_manager_counters (self->core)->granted;
+    for (uint64_t seq = 1; seq <= 5; seq++)
+        ask (self, CLIENT, (ask_t){.seq = seq, .held = 10});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        bench_result (self, WORKER, 1, seq, DENIM_VALUE, RUN_MS * 1000);
+    bench_pass (self, 0);
+    assert_int_equal (bench_count (self, CLIENT, DN_MSG_GRANT), 1);
+    assert_int_equal (bench_sent (self, CLIENT, DN_MSG_GRANT, 0)->msg.u.grant.count, 3);
+    assert_int_equal (dn_manager_counters (self->core)->granted, before + 3);
+}
+
 /*  ---- the table of tasks ---- */
 
 /*  Else it is refused as FULL, and granted again at once, for as long as that lasts. */
@@ -638,6 +654,8 @@ main (void)
         T (who_waits_while_nobody_else_has_a_task_is_alone),
         T (who_waits_for_nothing_that_can_come_does_not_count),
         T (who_has_its_share_is_passed_over_until_it_has_less),
+=======
+        T (each_place_of_a_grant_is_counted),
         T (nobody_is_granted_a_place_while_there_is_no_record_for_its_task),
         T (a_task_whose_turn_comes_after_its_deadline_is_expired_and_waits_for_none),
         T (a_task_whose_turn_may_come_in_time_is_told_busy_and_waits),
