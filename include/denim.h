@@ -70,7 +70,11 @@ typedef enum {
         DENIM_OUTCOMES
 } denim_outcome_t;
 
-/*  Why something was refused: X (number, NAME, is it tried again, what it means). */
+/*  Why something was refused: X (number, NAME, is it tried again, what it means). What is tried
+ *  again ends as REJECTED at its deadline; with NO_SERVICE as UNKNOWN_TASK after 5 s, unless the
+ *  client was served by it before. FULL is also what the client says at once, as REJECTED, of a
+ *  call of a service too many: 256, each level of nesting by itself, may have calls that have not
+ *  ended. WINDOW_FULL is Python's; here it is DENIM_ERR_WINDOW. */
 #define DENIM_REASON_MAP(X)                                                                        \
     X (0, NONE, false, "no reason given")                                                          \
     X (1, FULL, true, "a table of the manager is full")                                            \
@@ -83,7 +87,7 @@ typedef enum {
     X (8, TOO_LARGE, false, "larger than payload_max")                                             \
     X (9, NOT_ALLOWED, false, "this client may not do that")                                       \
     X (10, DEADLOCK, true, "all places are held by callers that wait for this service")            \
-    X (11, WINDOW_FULL, true, "the client's own window is full")                                   \
+    X (11, WINDOW_FULL, false, "the client's own window is full")                                  \
     X (12, VERSION, false, "another version of the protocol")                                      \
     X (13, MALFORMED, false, "a frame that does not decode")                                       \
     X (14, STANDBY, true, "stood by too long behind a busy slot")                                  \

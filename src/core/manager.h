@@ -35,7 +35,7 @@ typedef struct {
     uint32_t workers_max;
     uint32_t tasks_max;
     uint32_t services_max;
-    uint32_t client_share; /* percent of all places that one client may hold; 0: off */
+    uint32_t client_share; /* percent of all slots that one client's tasks may hold; 0: off */
     uint32_t heartbeat_ms;
     uint8_t  liveness;     /* own beats of silence until a peer is quiet: no tasks */
     uint64_t payload_max;  /* bytes of all payload frames of a message */

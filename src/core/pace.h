@@ -21,7 +21,7 @@
  *      answer, which makes room when it comes.
  *    - A client that was refused because others wait, too, waits for its *turn*: what ends makes
  *      no room, calls go as the answer to a GRANT only, or one by the timer. A GRANT that says
- *      that nobody else waits ends this, and so does a timer's call that finds a place.
+ *      that the client is alone ends this, and so does a timer's call that finds a place.
  *
  *  Must never know: calls, messages, clocks. No allocation; a value that its owner holds.
  *
@@ -88,10 +88,11 @@ void dn_pace_ended (dn_pace_t *self, bool known);
 void dn_pace_refused (dn_pace_t *self, bool known, bool turn, uint32_t retry_after_ms,
                       int64_t now_ms);
 
-/*  A GRANT for `count` calls came that says that nobody else waits, or has a task. The places that
- *  the client had before are free, too, as far as it does not fill them. It counts from now on and
- *  not from its use on: what ends in between makes room already. Nobody tells it of places beyond
- *  these, so the calls that fill them set the timer anew. */
+/*  A GRANT for `count` calls came that says that the client is alone: nobody else has a task, or
+ *  waits and can be served. The places that the client had before are free, too, as far as it does
+ *  not fill them. It counts from now on and not from its use on: what ends in between makes room
+ *  already. Nobody tells it of places beyond these, so the calls that fill them set the timer
+ *  anew. */
 void dn_pace_alone (dn_pace_t *self, uint32_t count);
 
 /*  Nothing is held any more, so no turn is waited for: who comes next is a probe, and what was

@@ -61,7 +61,7 @@ typedef struct dn_reserve {
     unsigned    depth;  /* of the tasks that they are for */
     uint64_t    ticket; /* that the waiter had */
     int64_t     expires_ms;
-    bool        alone; /* nobody else waited */
+    bool        alone; /* as GRANT says */
 } dn_reserve_t;
 
 typedef struct dn_waiters dn_waiters_t;

@@ -40,7 +40,7 @@ static const dn_setting_t rows[] = {
     {"limits/services_max", DN_SETTING_COUNT, FIELD (services_max), 1, 65536, "1024", "",
         "Services that workers may announce, all together.", NULL, NULL, NULL},
     {"limits/client_share", DN_SETTING_COUNT, FIELD (client_share), 0, 100, "0", "percent",
-        "Share of a service's places that one client may hold; 0: any, turns are fair already.",
+        "Share of all slots that one client's tasks may hold; 0: any, turns are fair already.",
         NULL, NULL, NULL},
 
     {"admission/standby_ms", DN_SETTING_MS, FIELD (standby_ms), 1, MINUTE_MS, "100", "ms",
@@ -48,7 +48,7 @@ static const dn_setting_t rows[] = {
     {"admission/lease_ms", DN_SETTING_MS, FIELD (lease_ms), 10, MINUTE_MS, "20", "ms",
         "Shortest time that a place is kept for a client whose turn it is.", NULL, NULL, NULL},
     {"admission/retry_max_ms", DN_SETTING_MS, FIELD (retry_max_ms), 10, 10 * MINUTE_MS, "2000",
-        "ms", "Longest wait that a refused client is told before it tries again by itself.",
+        "ms", "Longest wait that a refused client is told; denim's own clients wait 2000 at most.",
         NULL, NULL, NULL},
 };
 /* clang-format on */

@@ -59,7 +59,7 @@ typedef struct {
     uint32_t workers_max;
     uint32_t tasks_max;
     uint32_t services_max;
-    uint32_t client_share; /* percent of the places that one client may hold; 0: no share */
+    uint32_t client_share; /* percent of all slots that one client's tasks may hold; 0: off */
 
     /* admission */
     int64_t standby_ms;   /* longest stand of a task at a worker before it is refused */

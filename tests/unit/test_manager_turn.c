@@ -654,7 +654,6 @@ main (void)
         T (who_waits_while_nobody_else_has_a_task_is_alone),
         T (who_waits_for_nothing_that_can_come_does_not_count),
         T (who_has_its_share_is_passed_over_until_it_has_less),
-=======
         T (each_place_of_a_grant_is_counted),
         T (nobody_is_granted_a_place_while_there_is_no_record_for_its_task),
         T (a_task_whose_turn_comes_after_its_deadline_is_expired_and_waits_for_none),
