@@ -167,6 +167,7 @@ dn_lines_reset (dn_lines_t *self)
         dn_line_t *line = &self->line[row];
         dn_pace_reset (&line->pace);
         line->unknown_ms = DN_NEVER;
+        line->shut = false;
     }
 }
 

@@ -43,6 +43,7 @@ typedef struct dn_line {
     dn_mean_t run;        /* of its tasks */
     dn_mean_t way;        /* of its calls, there and back: what their runs do not explain */
     int64_t   refused_ms; /* when that came; negative: never */
+    bool      shut;       /* none has had a place since */
     int64_t   unknown_ms; /* since when it is refused as NO_SERVICE; DN_NEVER: it is not */
     char      unknown_text[DN_LINE_TEXT_ROOM]; /* what the last such REJECT said */
     struct dn_call_list again[DN_PRIORITIES];  /* tried before, rising numbers */

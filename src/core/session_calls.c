@@ -38,8 +38,10 @@ count_placed (dn_session_core_t *self, dn_call_t *call, bool stays)
 {
     if (call->placed)
         return;
+    dn_line_t *line = dn_lines_get (self->lines, call->line);
     call->placed = true;
-    dn_pace_placed (&dn_lines_get (self->lines, call->line)->pace, call->probe, stays);
+    line->shut = false;
+    dn_pace_placed (&line->pace, call->probe, stays);
 }
 
 /*  Tell the accounts of an event to a call that is on its way. */
@@ -316,6 +318,7 @@ note_refusal (dn_session_core_t *self, dn_line_t *line, const dn_reject_t *msg, 
     if (is_retried (reason)) { /* else it is about this call, not about those behind it */
         line->reason = reason;
         line->refused_ms = self->now_ms;
+        line->shut = true;
     }
     if (reason != DENIM_REASON_NO_SERVICE) {
         line->unknown_ms = DN_NEVER;
@@ -424,8 +427,8 @@ held_too_long (dn_session_core_t *self, const dn_call_t *call, dn_effects_t *fx)
 {
     const dn_line_t *line = dn_lines_get (self->lines, call->line);
     uint8_t          reason = call->reason;
-    if (!reason && line->refused_ms >= call->submitted_ms)
-        reason = line->reason; /* it waits behind those that were refused */
+    if (!reason && (line->shut || line->refused_ms >= call->submitted_ms))
+        reason = line->reason; /* it waits behind those that were refused, or for their timer */
     if (!reason)
         reason = self->fault;
     const char *more = reason == DENIM_REASON_NO_SERVICE ? line->unknown_text : "";

@@ -130,6 +130,26 @@ deadline_of_a_call_with_a_worker_ends_it_and_the_run (void **state)
     rig_close (&rig);
 }
 
+/*  A call that is made after the last refusal, and waits for the timer of those before it. */
+static void
+deadline_while_no_call_of_its_service_is_taken_says_why (void **state)
+{
+    (void) state;
+    begin_welcomed ();
+    for (int i = 0; i < 20; i++) {
+        dn_handle_t call = rig_submit (&rig, "other", 100);
+        for (int ms = 0; ms < 100; ms++) {
+            if (dn_session_facts (rig.session).held == 0)
+                rig_reject (&rig, call, DENIM_REASON_NO_SERVICE);
+            rig_run (&rig, 1);
+        }
+        assert_int_equal (rig_outcome (&rig, call), DENIM_REJECTED);
+        assert_int_equal (rig_result (&rig, call)->reason, DENIM_REASON_NO_SERVICE);
+        rig_beat (&rig, 5, 1);
+    }
+    rig_close (&rig);
+}
+
 static void
 deadline_of_a_call_that_waits_for_room_here_is_not_started (void **state)
 {
@@ -481,6 +501,7 @@ main (void)
         cmocka_unit_test (manager_that_went_away_is_waited_for_until_the_deadline),
         cmocka_unit_test (deadline_of_a_refused_call_is_a_rejection_with_the_reason),
         cmocka_unit_test (deadline_of_a_call_with_a_worker_ends_it_and_the_run),
+        cmocka_unit_test (deadline_while_no_call_of_its_service_is_taken_says_why),
         cmocka_unit_test (deadline_of_a_call_that_waits_for_room_here_is_not_started),
         cmocka_unit_test (deadlines_end_calls_in_their_order),
         cmocka_unit_test (hello_comes_first_on_a_fresh_link_and_its_number_rises),
