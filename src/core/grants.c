@@ -262,7 +262,7 @@ look_at_ring (const dn_manager_t *self, uint32_t service, unsigned rank, next_t 
 static next_t
 choose_waiter (const dn_manager_t *self)
 {
-    next_t   next = {.by_age = (self->turns + 1) % BY_AGE == 0};
+    next_t   next = {.by_age = (self->counters.turns + 1) % BY_AGE == 0};
     uint32_t service;
     for (uint32_t i = 0; (service = dn_waiters_service (self->waiters, i)) != DN_SERVICE_NONE; i++)
         for (unsigned rank = 0; (rank = dn_waiters_rank (self->waiters, service, rank)) < DN_RANKS;
@@ -424,7 +424,7 @@ dn_manager_tick_grants (dn_manager_t *self, dn_effects_t *fx)
             again = !room || made_count == ROUND_MAX; /* else a lease must end first */
             break;
         }
-        self->turns++;
+        self->counters.turns++;
         self->counters.granted += waiter->granted - before;
         dn_waiters_leave (self->waiters, waiter);
         if (waiter->held > waiter->granted)

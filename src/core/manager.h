@@ -53,6 +53,7 @@ typedef struct {
     uint64_t failed; /* exceptions, limits, and all other outcomes that are not below */
     uint64_t lost;
     uint64_t cancelled;
+    uint64_t turns;   /* given to those who wait; every eighth goes by age */
     uint64_t granted; /* places */
     uint64_t expired; /* grants that were not taken up */
     uint64_t rejected[DENIM_REASONS];

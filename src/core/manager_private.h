@@ -63,7 +63,6 @@ struct dn_manager {
     bool          draining;
     bool          naming;    /* workers have joined of which not all others know */
     bool          granting;  /* somebody waits, or a place came free: look whose turn it is */
-    uint32_t      turns;     /* that were given; some of them by age */
     int64_t       expire_ms; /* the first lease that ends */
     dn_waiters_t *waiters;
     uint32_t      term;        /* the last one given */

@@ -105,7 +105,7 @@ sim_turns_before (sim_t *sim, uint32_t link, const dn_msg_t *msg)
 
     self->granted = self->assured = self->refused = false;
     self->expired_count = self->told = 0;
-    self->served = dn_manager_counters (sim->manager.core)->granted;
+    self->served = dn_manager_counters (sim->manager.core)->turns;
     if (!msg) {
         expire (sim);
         return;
@@ -411,7 +411,7 @@ check_standby (sim_t *sim, const sim_view_t *view)
 {
     const sim_turns_t *self = &sim->turns;
     const sim_grant_t *last = &self->last;
-    uint64_t           served = dn_manager_counters (sim->manager.core)->granted;
+    uint64_t           served = dn_manager_counters (sim->manager.core)->turns;
 
     if (self->told != 1 || !last->ticket || self->refused || self->expired_count ||
         served != self->served + 1 || served % BY_AGE == 0)
@@ -497,7 +497,7 @@ is_outranked (const sim_t *sim, const sim_view_t *view, uint32_t i)
     uint32_t         client = i / SIM_RANKS / SIM_SERVICES;
     const sim_row_t *old = &sim->turns.view.row[client][service][rank];
     const sim_row_t *row = &view->row[client][service][rank];
-    uint64_t         served = dn_manager_counters (sim->manager.core)->granted;
+    uint64_t         served = dn_manager_counters (sim->manager.core)->turns;
 
     if (!old->queued || row->ticket != old->ticket || row->heavy)
         return false;

@@ -74,7 +74,7 @@ typedef struct {
     bool        late[SIM_CLIENTS];   /* a grant of it has expired, and it was not heard since */
     uint32_t    shrunk[SIM_SERVICES];
     int64_t     looked_us; /* at what stalls */
-    uint64_t    served;    /* places that the manager had granted before this event */
+    uint64_t    served;    /* turns that the manager had given before this event */
     uint32_t    told;      /* GRANTs that were told in it; the last one is this: */
     sim_grant_t last;
     bool        refused; /* a socket did not take what was told in it: a grant is withdrawn */
