@@ -277,7 +277,7 @@ tell_news (const dn_manager_t *self, dn_peer_t *worker, dn_beat_t *beat, dn_news
     if (!newest)
         beat->roster = news->roster;
     beat->forgotten = news->forgets;
-    dn_manager_note_news (self, worker, worker->mark);
+    dn_manager_note_news (self, worker, news, worker->mark);
 }
 
 void

@@ -105,6 +105,7 @@ typedef struct {
     bool      roster_made;
     bool      forgets_made;
     uint32_t  since;
+    uint32_t  upto; /* the newest when they were listed: others may follow in the same turn */
     dn_list_t roster;
     dn_list_t forgets;
 } dn_news_t;
@@ -113,7 +114,8 @@ typedef struct {
  *  the BEAT of that mark, or before it. */
 bool dn_manager_make_news (const dn_manager_t *self, const dn_peer_t *worker, dn_news_t *news,
                            dn_effects_t *fx);
-void dn_manager_note_news (const dn_manager_t *self, dn_peer_t *worker, uint64_t mark);
+void dn_manager_note_news (const dn_manager_t *self, dn_peer_t *worker, const dn_news_t *news,
+                           uint64_t mark);
 
 /*  BEAT for this peer; a worker that is not known to have the newest roster, or to remember all who
  *  were forgotten, gets both along. */

@@ -247,22 +247,24 @@ dn_manager_make_news (const dn_manager_t *self, const dn_peer_t *worker, dn_news
     uint32_t since = worker->u.worker.forgets;
     if (!news->roster_made)
         news->roster_made = list_roster (self, &news->roster, fx);
-    if (!news->forgets_made || news->since != since)
+    if (!news->forgets_made || news->since != since) {
         news->forgets_made = list_forgets (self, since, &news->forgets, fx);
+        news->upto = dn_crowd_newest (self->forgets);
+    }
     news->since = since;
     return news->roster_made && news->forgets_made;
 }
 
 /*  What is repeated is known with the first BEAT of it that is answered. */
 void
-dn_manager_note_news (const dn_manager_t *self, dn_peer_t *worker, uint64_t mark)
+dn_manager_note_news (const dn_manager_t *self, dn_peer_t *worker, const dn_news_t *news,
+                      uint64_t mark)
 {
     dn_worker_part_t *part = &worker->u.worker;
-    uint32_t          newest = dn_crowd_newest (self->forgets);
-    if (part->roster_sent == self->roster && part->forgets_sent == newest)
+    if (part->roster_sent == self->roster && part->forgets_sent == news->upto)
         return;
     part->roster_sent = self->roster;
-    part->forgets_sent = newest;
+    part->forgets_sent = news->upto;
     part->news_mark = mark;
 }
 
@@ -392,7 +394,7 @@ welcome_worker (dn_manager_t *self, dn_peer_t *worker, dn_news_t *news, dn_effec
     msg->roster_version = self->roster;
     msg->roster = news->roster;
     msg->forgotten = news->forgets;
-    dn_manager_note_news (self, worker, worker->mark + 1);
+    dn_manager_note_news (self, worker, news, worker->mark + 1);
 }
 
 void

@@ -244,6 +244,29 @@ a_worker_that_joins_is_told_of_all_who_were_forgotten (void **state)
     assert_true (bench_named (list, 1) && bench_named (list, 2));
 }
 
+/*  The lists of a turn are made once: the second worker gets the one that was made for the first,
+ *  before the client was given up. */
+static void
+who_is_given_up_between_two_beats_of_a_turn_is_told_of_with_the_next (void **state)
+{
+    bench_t *self = *state;
+    bench_worker (self, WORKER, 9, 1, 1);
+    bench_client (self, OTHER, 2, 1);
+    bench_worker (self, WORKER2, 8, 1, 1);
+    for (int i = 0; i <= DN_CLIENT_GONE_BEATS; i++) {
+        bench_held (self, WORKER, 0, NULL, 0); /* of before it was told a roster: that goes again */
+        bench_held (self, WORKER2, 0, NULL, 0);
+        bench_pass (self, BEAT_MS);
+    }
+    assert_int_equal (forgets_of (bench_sent (self, WORKER2, DN_MSG_BEAT, 0)).count, 0);
+    bench_pass (self, 0);
+    answer_beat (self, WORKER2); /* it has what was on that list, and no more */
+    bench_pass (self, BEAT_MS);
+    dn_list_t list = forgets_of (bench_sent (self, WORKER2, DN_MSG_BEAT, 0));
+    assert_int_equal (list.count, 1);
+    assert_true (bench_named (list, 2));
+}
+
 static void
 a_roster_does_not_go_without_those_who_were_forgotten_before_it (void **state)
 {
@@ -571,6 +594,7 @@ main (void)
         T (a_roster_that_cannot_name_all_who_are_gone_ends_with_nobody),
         T (who_was_forgotten_is_told_with_each_beat_until_one_of_them_is_answered),
         T (a_worker_that_joins_is_told_of_all_who_were_forgotten),
+        T (who_is_given_up_between_two_beats_of_a_turn_is_told_of_with_the_next),
         T (a_roster_does_not_go_without_those_who_were_forgotten_before_it),
         T (a_client_that_said_goodbye_is_not_told_of),
         T (a_client_that_is_forgotten_once_more_is_told_of_once_more),
