@@ -261,6 +261,20 @@ sim_client_turn (sim_t *sim, uint32_t number)
     sim_turn_due (sim, SIM_NODE_CLIENTS + number, dn_session_deadline_ms (self->core));
 }
 
+/*  ---- sessions ---- */
+
+uint32_t
+sim_clients_in (dn_list_t list)
+{
+    uint32_t         clients = 0;
+    dn_row_session_t row;
+
+    while (dn_list_next (&list, DN_ROW_SESSION, &row))
+        if (sim_client_of (&row.session) < SIM_CLIENTS)
+            clients |= 1u << sim_client_of (&row.session);
+    return clients;
+}
+
 /*  ---- life ---- */
 
 void
@@ -279,7 +293,7 @@ sim_client_start (sim_t *sim, uint32_t number)
     self->window = sim_dice (sim, 4) ? SIM_PLANNED : 4 + sim_dice (sim, 12);
     if (self->inner && sim->leaving)
         self->window = SIM_PLANNED; /* else what is left behind could keep all later calls out */
-    self->id.bytes[0] = (uint8_t) (0xc0 + number);
+    self->id.bytes[0] = (uint8_t) (SIM_CLIENT_BYTE + number);
     for (int i = 1; i < 16; i++)
         self->id.bytes[i] = (uint8_t) (sim_dice (sim, 8) ? 0 : sim_dice (sim, 256));
     config.id = self->id;

@@ -81,8 +81,8 @@ find (sim_t *sim, uint32_t client, uint64_t seq)
     return NULL;
 }
 
-/*  The first task that this manager gives to a worker: have all others that are linked, and were
- *  there before it, heard of it? It waits for them until the second beat after it came; a whole
+/*  The first task that this manager gives to a worker: all others that are linked, and were there
+ *  before it, have heard of it. It waits for them until the second beat after it came; a whole
  *  heartbeat lies before that one. */
 void
 sim_ledger_give (sim_t *sim, uint32_t number)
@@ -104,7 +104,7 @@ sim_ledger_give (sim_t *sim, uint32_t number)
         if (!peer || peer->gone || !peer->link || peer->u.worker.joined >= self->u.worker.joined)
             continue;
         if (!(other->heard_of[sim->manager.boot % 64] & 1u << number))
-            worker->early |= boot;
+            sim_fail (sim, "early: w%u is given a task, and w%u has not heard of it", number, i);
     }
 }
 
@@ -115,11 +115,9 @@ sim_ledger_give (sim_t *sim, uint32_t number)
 static bool
 is_unheard_of (const sim_t *sim, const sim_call_t *call, uint32_t worker)
 {
-    const sim_worker_t *self = &sim->worker[worker];
-    const sim_node_t   *node = &sim->node[SIM_NODE_WORKERS + worker];
+    const sim_node_t *node = &sim->node[SIM_NODE_WORKERS + worker];
 
-    if (call->boot_sent == sim->manager.boot || node->greeted_boot == sim->manager.boot ||
-        self->early & 1ull << call->boot_sent % 64)
+    if (call->boot_sent == sim->manager.boot || node->greeted_boot == sim->manager.boot)
         return false;
     for (uint32_t i = 0; i < sim->workers; i++)
         if (i != worker && sim->worker[i].heard_of[sim->manager.boot % 64] &&
@@ -196,6 +194,59 @@ sim_ledger_told (sim_t *sim, uint32_t client, const dn_msg_t *msg)
     if (!call || call->ended || call->attempt_sent != attempt || call->try_sent != try_no)
         return;
     told_never (sim, call, attempt, msg->kind);
+}
+
+/*  What a BEAT does not tell its worker knows: who the others are, which clients were forgotten. */
+void
+sim_ledger_beat (sim_t *sim, uint32_t number, const dn_beat_t *beat)
+{
+    const dn_peers_t   *peers = dn_manager_peers (sim->manager.core);
+    const sim_worker_t *worker = &sim->worker[number];
+    uint32_t untold = sim->manager.forgot & ~worker->told & ~sim_clients_in (beat->forgotten);
+
+    if (untold)
+        sim_fail (sim, "forgets: w%u is not told that c%d is forgotten, and has not heard that",
+                  number, __builtin_ctz (untold));
+    if (beat->roster_version)
+        return;
+    for (uint32_t i = 0; i < sim->workers; i++) {
+        const dn_peer_t *peer = dn_peers_by_session (peers, &sim->worker[i].config.session);
+        if (peer && !peer->gone && !(worker->heard_of[sim->manager.boot % 64] & 1u << i))
+            sim_fail (sim, "roster: w%u is not told any more of w%u, and has not heard of it",
+                      number, i);
+    }
+}
+
+/*  A task is cancelled when its caller wishes so, its deadline passes, or its client says goodbye.
+ *  What runs of one that is given up ends with FORGET: it may be back, and has wished nothing. */
+void
+sim_ledger_cancel (sim_t *sim, const dn_cancel_t *cancel)
+{
+    uint32_t          client = sim_client_of (&cancel->session);
+    const sim_call_t *call = client < SIM_CLIENTS ? find (sim, client, cancel->seq) : NULL;
+
+    if (!call)
+        sim_fail (sim, "cancel: of a task that nobody has sent");
+    if (!call->cancelled && call->deadline_ms == DN_NEVER && !sim->client[client].leaves)
+        sim_fail (sim, "cancel: call %u (seq %u) is cancelled, and c%u does not want that",
+                  row_of (sim, call), (unsigned) call->seq, client);
+}
+
+/*  The last trace of a task may go with SETTLED: when its client has been forgotten, its worker
+ *  must have heard that before. */
+void
+sim_ledger_settle (sim_t *sim, uint32_t worker, const dn_settled_t *settled)
+{
+    dn_list_t    tasks = settled->tasks;
+    dn_row_key_t key;
+
+    while (dn_list_next (&tasks, DN_ROW_KEY, &key)) {
+        uint32_t client = sim_client_of (&key.session);
+        uint32_t bit = client < SIM_CLIENTS ? 1u << client : 0;
+        if (sim->manager.forgot & bit & ~sim->worker[worker].told)
+            sim_fail (sim, "settled: w%u lets go of seq %u of c%u and cannot remember that one",
+                      worker, (unsigned) key.seq, client);
+    }
 }
 
 void

@@ -54,10 +54,13 @@ typedef struct {
 /*  Did a peer come to the manager only after settling, or not at all, and for a cause? */
 bool sim_ledger_came_late (const sim_t *sim, uint32_t node);
 
-/*  A SUBMIT goes out; the manager gives a task to a worker; that one takes it; a slot starts it,
- *  answers it, dies of it. */
+/*  A SUBMIT goes out; the manager gives a task to a worker, or tells it what is new, to cancel one,
+ *  to let go of some; it takes one; a slot starts it, answers it, dies of it. */
 void sim_ledger_submit (sim_t *sim, sim_call_t *call, const dn_submit_t *submit);
 void sim_ledger_give (sim_t *sim, uint32_t worker);
+void sim_ledger_beat (sim_t *sim, uint32_t worker, const dn_beat_t *beat);
+void sim_ledger_cancel (sim_t *sim, const dn_cancel_t *cancel);
+void sim_ledger_settle (sim_t *sim, uint32_t worker, const dn_settled_t *settled);
 void sim_ledger_receive (sim_t *sim, uint32_t worker, const sim_frame_t *frame);
 void sim_ledger_run (sim_t *sim, uint32_t worker, const sim_frame_t *frame, uint16_t attempt);
 void sim_ledger_answer (sim_t *sim, uint16_t call, uint16_t attempt);

@@ -74,7 +74,7 @@ hear_log (sim_t *sim, const dn_effect_t *effect)
 static void
 note_forgotten (sim_t *sim, const dn_session_t *session)
 {
-    uint32_t client = session->bytes[0] - 0xc0u;
+    uint32_t client = sim_client_of (session);
 
     if (client < SIM_CLIENTS && sim_ledger_came_late (sim, SIM_NODE_CLIENTS + client))
         sim->node[SIM_NODE_CLIENTS + client].was_gone = true;
@@ -90,8 +90,27 @@ note_forget (sim_t *sim, const dn_effect_t *effect)
         note_forgotten (sim, &effect->msg.u.forget.session);
     else if (effect->msg.kind == DN_MSG_BEAT)
         list = effect->msg.u.beat.forgotten;
+    else if (effect->msg.kind == DN_MSG_WELCOME)
+        list = effect->msg.u.welcome.forgotten;
+    sim->manager.forgot |= sim_clients_in (list);
     while (dn_list_next (&list, DN_ROW_SESSION, &row))
         note_forgotten (sim, &row.session);
+}
+
+static void
+check_told (sim_t *sim, const dn_effect_t *effect)
+{
+    const dn_msg_t *msg = &effect->msg;
+    uint32_t        node = sim->link[effect->to].node;
+
+    if (effect->kind == DN_FX_FORWARD)
+        sim_ledger_give (sim, node - SIM_NODE_WORKERS);
+    else if (msg->kind == DN_MSG_BEAT && node >= SIM_NODE_WORKERS)
+        sim_ledger_beat (sim, node - SIM_NODE_WORKERS, &msg->u.beat);
+    else if (msg->kind == DN_MSG_CANCEL)
+        sim_ledger_cancel (sim, &msg->u.cancel);
+    else if (msg->kind == DN_MSG_SETTLED)
+        sim_ledger_settle (sim, node - SIM_NODE_WORKERS, &msg->u.settled);
 }
 
 static void
@@ -109,9 +128,8 @@ perform (sim_t *sim, dn_effects_t *fx, dn_effects_t *undo)
         if (effect->kind == DN_FX_ASKED)
             continue;
         note_welcome (sim, effect);
-        if (effect->kind == DN_FX_FORWARD)
-            sim_ledger_give (sim, sim->link[effect->to].node - SIM_NODE_WORKERS);
         note_forget (sim, effect);
+        check_told (sim, effect);
         sim_turns_tell (sim, effect);
         sim_frame_t *frame = make_frame (sim, effect);
         int          rc = sim_send_down (sim, (uint32_t) effect->to, frame);
@@ -253,6 +271,7 @@ sim_manager_start (sim_t *sim)
     self->boot++;
     self->epoch[self->boot % 64] = epoch;
     self->up_us = sim->now_us;
+    self->forgot = 0;
     sim_turns_start (sim);
     sim_starve_start (sim);
     sim->node[NOW].alive = true;

@@ -50,6 +50,8 @@
 #define SIM_START_MS  400  /* of a process that imports the app, at most */
 #define SIM_NEVER     INT64_MAX
 
+#define SIM_CLIENT_BYTE 0xc0u /* the session of client 0 begins so */
+
 typedef struct sim sim_t;
 
 /*  ---- what can go wrong ---- */
@@ -263,6 +265,7 @@ typedef struct {
     sim_frame_t      *hand;
     uint64_t          epoch[64]; /* of each boot, by its number modulo 64 */
     int64_t           up_us;     /* since when */
+    uint32_t          forgot;    /* clients that it has given up, as it tells workers, a bit each */
 } sim_manager_t;
 
 void sim_manager_start (sim_t *sim);
@@ -336,8 +339,9 @@ typedef struct {
     bool                  exits;
     uint32_t              held; /* tasks in its last HELD */
     uint32_t heard_of[64];      /* by boot of the manager: workers on its rosters, a bit each */
-    uint64_t given;             /* boots of the manager that gave it a task, a bit each, */
-    uint64_t early;             /* and those that did before the others could know of it */
+    uint64_t given;             /* boots of the manager that gave it a task, a bit each */
+    uint32_t told;              /* clients of whom it was told that they are forgotten, likewise */
+    uint32_t greeting;          /* link of its last HELLO */
 } sim_worker_t;
 
 /*  A worker more, with these services. `like`: one of the same instance, or
@@ -400,6 +404,16 @@ void sim_client_kill (sim_t *sim, uint32_t client);
 void sim_client_turn (sim_t *sim, uint32_t client);
 void sim_client_ask (sim_t *sim, uint32_t client, sim_ask_t what, uint16_t call);
 void sim_client_free (sim_t *sim, uint32_t client);
+
+/*  The client of this session; none: SIM_CLIENTS or more. */
+static inline uint32_t
+sim_client_of (const dn_session_t *session)
+{
+    return session->bytes[0] - SIM_CLIENT_BYTE;
+}
+
+/*  Those in a list of sessions, a bit each. */
+uint32_t sim_clients_in (dn_list_t sessions);
 
 #include "ledger.h"
 

@@ -38,14 +38,23 @@ kept_under (sim_t *sim, uint32_t number, dn_handle_t handle)
     return &sim->worker[number].kept[(uint32_t) handle];
 }
 
-/*  What a worker says that it holds. */
+/*  What a worker says that it holds; and it names all of whom it was told that they are
+ *  forgotten. */
 static void
-note_held (sim_worker_t *self, const dn_msg_t *msg)
+note_held (sim_t *sim, uint32_t number, const dn_msg_t *msg)
 {
+    sim_worker_t *self = &sim->worker[number];
+
     if (msg->kind == DN_MSG_HELD)
         self->held = msg->u.held.tasks.count;
-    else if (msg->kind == DN_MSG_WORKER_HELLO)
+    else if (msg->kind == DN_MSG_WORKER_HELLO) {
         self->held = msg->u.worker_hello.inventory.count;
+        self->greeting = msg->u.worker_hello.link;
+        uint32_t unnamed = self->told & ~sim_clients_in (msg->u.worker_hello.forgotten);
+        if (unnamed)
+            sim_fail (sim, "forgotten: w%u was told that c%d is, and does not say so", number,
+                      __builtin_ctz (unnamed));
+    }
 }
 
 static int
@@ -63,7 +72,7 @@ send_effect (sim_t *sim, uint32_t number, const dn_effect_t *effect)
             sim_fail (sim, "kept: w%u sends what it did not keep", number);
         frame = sim_frame_dup (sim, kept);
     } else {
-        note_held (self, &effect->msg);
+        note_held (sim, number, &effect->msg);
         frame = sim_frame_msg (sim, &effect->msg, NULL);
     }
     if (!sim->node[NODE (number)].socket.open) {
@@ -261,6 +270,24 @@ note_heard (sim_t *sim, uint32_t number, uint32_t link, const dn_msg_t *msg)
     hear_roster (sim, number, msg->u.welcome.epoch, msg->u.welcome.roster);
 }
 
+/*  Who is forgotten, as a message says that counts: WELCOME answers the last HELLO, a BEAT is
+ *  answered with HELD. */
+static void
+note_told (sim_worker_t *self, const dn_msg_t *msg, const dn_effects_t *fx)
+{
+    uint32_t client;
+
+    if (msg->kind == DN_MSG_FORGET) {
+        client = sim_client_of (&msg->u.forget.session);
+        if (client < SIM_CLIENTS)
+            self->told |= 1u << client;
+    } else if (msg->kind == DN_MSG_WELCOME && msg->u.welcome.link == self->greeting)
+        self->told |= sim_clients_in (msg->u.welcome.forgotten);
+    else if (msg->kind == DN_MSG_BEAT && fx->count &&
+             fx->row[fx->count - 1].msg.kind == DN_MSG_HELD)
+        self->told |= sim_clients_in (msg->u.beat.forgotten);
+}
+
 static void
 feed (sim_t *sim, uint32_t number, sim_frame_t *frame)
 {
@@ -277,6 +304,7 @@ feed (sim_t *sim, uint32_t number, sim_frame_t *frame)
     sim->node[NODE (number)].idle = 0;
     dn_effects_t *fx = begin (sim, number);
     dn_fleet_input (self->core, sim_now_ms (sim), &msg, frame->payload.bytes, fx);
+    note_told (self, &msg, fx);
     perform (sim, number);
     self->hand = NULL;
 }
