@@ -334,6 +334,30 @@ strike (sim_t *sim, uint64_t fault_, uint64_t unused)
     }
 }
 
+/*  ---- at a moment that matters ---- */
+
+static void
+strike_then (sim_t *sim, uint64_t moment, uint64_t worker)
+{
+    if (!sim_faulty (sim, SIM_FAULT_KILL_MANAGER))
+        return;
+    restart_manager (sim);
+    if (moment == SIM_MOMENT_GIVES && sim_faulty (sim, SIM_FAULT_BOTH) && sim_dice (sim, 2))
+        sim_worker_kill (sim, (uint32_t) worker);
+}
+
+/*  Then what it has just said has come to some, and not to others. */
+void
+sim_faults_moment (sim_t *sim, sim_moment_t moment, uint32_t worker)
+{
+    if (!sim->fateful || !sim_faulty (sim, SIM_FAULT_KILL_MANAGER) || sim_dice (sim, 2))
+        return;
+    sim_at (sim, sim->now_us + sim_between (sim, 0, SIM_MS (sim_dice (sim, 2) ? 2 : 40)),
+            strike_then, moment, worker);
+}
+
+/*  ---- the plan ---- */
+
 /*  Some peers are far away. */
 static void
 plan_distances (sim_t *sim)
@@ -362,7 +386,7 @@ sim_faults_plan (sim_t *sim)
     static const double shares[] = {0, 0, 0, 0.01, 0.05};
     uint32_t            count = sim_dice (sim, FAULTS_MAX + 1);
 
-    sim->faults = count;
+    sim->faults = count + sim->fateful;
     sim->slow = false;
     sim->flaky = sim->lose = sim->refuse = 0;
     if (sim->mixed && sim_dice (sim, 2)) {

@@ -96,6 +96,7 @@ sim_ledger_give (sim_t *sim, uint32_t number)
     if (!self || worker->given & boot)
         return;
     worker->given |= boot;
+    sim_faults_moment (sim, SIM_MOMENT_GIVES, number);
     if (sim->now_us >= sim->node[SIM_NODE_WORKERS + number].greeted_us + waits_us)
         return;
     for (uint32_t i = 0; i < sim->workers; i++) {
@@ -246,6 +247,8 @@ sim_ledger_settle (sim_t *sim, uint32_t worker, const dn_settled_t *settled)
         if (sim->manager.forgot & bit & ~sim->worker[worker].told)
             sim_fail (sim, "settled: w%u lets go of seq %u of c%u and cannot remember that one",
                       worker, (unsigned) key.seq, client);
+        if (sim->manager.forgot & bit)
+            sim_faults_moment (sim, SIM_MOMENT_RELEASES, worker);
     }
 }
 

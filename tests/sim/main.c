@@ -149,7 +149,7 @@ usage (void)
     printf ("usage: sim [--seed S] [--count N] [--seconds T] [--seeds FILE] "
             "[--verbose]\n"
             "           [--last N] [--on] [--twice] [--lasting] [--nested] [--leaving]\n"
-            "           [--mixed] [--shared] [--no-FAULT ...] [--only FAULT ...]\n\n"
+            "           [--mixed] [--shared] [--fateful] [--no-FAULT ...] [--only FAULT ...]\n\n"
             "  --seed S      the first seed (1)\n"
             "  --count N     so many seeds (1000)\n"
             "  --seconds T   and none after this time\n"
@@ -162,7 +162,8 @@ usage (void)
             "  --nested      tasks make calls of their own in each history, not in one of four\n"
             "  --leaving     and leave some of them behind in all of those, not in one of two\n"
             "  --mixed       a flood of short tasks, and long ones of others, in each history\n"
-            "  --shared      a client may have a part of the slots only, not in one of sixteen\n\n"
+            "  --shared      a client may have a part of the slots only, not in one of sixteen\n"
+            "  --fateful     few calls, and the manager dies when it matters, in each history\n\n"
             "faults:\n");
 #define X(name, option, text) printf ("  %-15s %s\n", option, text);
     SIM_FAULT_MAP (X)
@@ -204,6 +205,8 @@ take_option (run_t *run, const char *name, const char *value, bool *used)
         sim.options.mixed = true;
     else if (strcmp (name, "--shared") == 0)
         sim.options.shared = true;
+    else if (strcmp (name, "--fateful") == 0)
+        sim.options.fateful = true;
     else if (!value)
         return false;
     else {

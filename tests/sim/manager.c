@@ -65,6 +65,8 @@ hear_log (sim_t *sim, const dn_effect_t *effect)
     if (!worker && strcmp (effect->event, "client_gone") != 0)
         return;
     sim->workers_ended += worker;
+    if (!worker && effect->reason != DENIM_REASON_SHUTDOWN)
+        sim_faults_moment (sim, SIM_MOMENT_FORGETS, SIM_WORKERS);
     for (uint32_t i = 0; i < SIM_NODES; i++)
         if (effect->name && strcmp (sim->node[i].name, effect->name) == 0)
             sim->node[i].was_gone = true;

@@ -26,6 +26,9 @@
 #define MIXED         24   /* one of so many is a flood of short tasks with long ones among them, */
 #define LONG          16   /* of which there is one among so many */
 #define MIXED_CALLS   (SIM_CALLS - 10)
+#define FATEFUL       24 /* of so many the manager dies in one when it matters */
+#define FEW_CALLS     6  /* of each program there, at most */
+#define FORGET_BEATS  30 /* after which a client is forgotten */
 #define NESTED        4  /* one history of so many is one of nested calls, */
 #define NESTED_CALLS  12 /* and has so many of each program, at most */
 #define NESTED_BEATS  2  /* besides, for each call of a task: until its turn comes */
@@ -65,7 +68,7 @@ reset (sim_t *sim, uint64_t seed)
     sim->healed = false;
     sim->settled_services = 0;
     sim->nesting = 0;
-    sim->tiny = sim->leaving = sim->mixed = false;
+    sim->tiny = sim->leaving = sim->mixed = sim->fateful = false;
     sim->ending = false;
     sim->callers = sim->clients = 0;
     sim_agenda_clear (&sim->agenda);
@@ -230,6 +233,21 @@ plan_calls (sim_t *sim, uint32_t client)
     }
 }
 
+/*  Early, so that a worker has something to do when it comes; where clients are forgotten the last
+ *  one ends when they have been, or nearly so. */
+static void
+plan_few (sim_t *sim, uint32_t client)
+{
+    int64_t     beat_us = SIM_MS (sim->heartbeat_ms);
+    sim_call_t *call = NULL;
+
+    for (uint32_t left = 1 + sim_dice (sim, FEW_CALLS); left; left--)
+        call = sim_plan_call (sim, client, sim_between (sim, 0, sim->heal_us / 4));
+    if (sim->lasting)
+        call->run_us =
+            sim_between (sim, FORGET_BEATS * beat_us / 2, FORGET_BEATS * beat_us * 3 / 2);
+}
+
 static void
 start_client (sim_t *sim, uint64_t client, uint64_t unused)
 {
@@ -277,6 +295,16 @@ draw_mixed (sim_t *sim)
     sim->mixed = sim_random_next (&random) % MIXED == 0 || sim->options.mixed;
 }
 
+/*  Likewise. */
+static void
+draw_fateful (sim_t *sim)
+{
+    sim_random_t random = {sim->seed ^ 0x66617465};
+
+    sim->fateful = sim_random_next (&random) % FATEFUL == 0 || sim->options.fateful;
+    sim->mixed = sim->mixed && !sim->fateful;
+}
+
 static void
 begin (sim_t *sim)
 {
@@ -289,6 +317,7 @@ begin (sim_t *sim)
     draw_share (sim);
     draw_mixed (sim);
     draw_nesting (sim);
+    draw_fateful (sim);
     sim_manager_start (sim);
     uint32_t workers = 1 + sim_dice (sim, 4);
     for (uint32_t i = 0; i < workers; i++) {
@@ -300,7 +329,9 @@ begin (sim_t *sim)
     sim->clients = sim->callers = 1 + sim_dice (sim, SIM_CALLERS);
     for (uint32_t i = 0; i < sim->clients; i++) {
         sim_at (sim, 0, start_client, i, 0);
-        if (sim->crowded)
+        if (sim->fateful)
+            plan_few (sim, i);
+        else if (sim->crowded)
             plan_crowd (sim, i);
         else if (sim->mixed)
             plan_mixed (sim, i);

@@ -470,6 +470,12 @@ void sim_faults_plan (sim_t *sim);
 void sim_faults_heal (sim_t *sim);
 bool sim_faulty (const sim_t *sim, sim_fault_t fault);
 
+/*  A worker is given its first task, a client is given up, a worker may let go of what is of one
+ *  that was: in fateful histories the manager may die a moment later, and the worker with it. */
+typedef enum { SIM_MOMENT_GIVES, SIM_MOMENT_FORGETS, SIM_MOMENT_RELEASES } sim_moment_t;
+
+void sim_faults_moment (sim_t *sim, sim_moment_t moment, uint32_t worker);
+
 /*  May any frame be late or lost, without a fault that has a time? */
 bool sim_faults_unsure (const sim_t *sim);
 
@@ -517,6 +523,7 @@ typedef struct {
     bool     leaving; /* each that is nested, likewise */
     bool     mixed;   /* each, as sim_t says */
     bool     shared;  /* in each clients have a share, as sim_t says */
+    bool     fateful; /* each, as sim_t says */
 } sim_options_t;
 
 typedef struct {
@@ -549,6 +556,7 @@ struct sim {
     bool                  slow;
     uint32_t              faults;           /* that have a time */
     bool                  lasting;          /* so long that clients are forgotten */
+    bool                  fateful;          /* few calls, and the manager dies when it matters */
     bool                  crowded;          /* all want the same at the same time */
     bool                  mixed;            /* a flood of short tasks, and long ones of others */
     uint32_t              share;            /* percent of the slots for one client; 0: all */
