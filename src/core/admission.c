@@ -198,7 +198,8 @@ granted_place (const dn_manager_t *self, const dn_peer_t *client, const dn_turn_
         if (dn_place_room (&place, place.standby_max))
             return worker;
     }
-    return dn_manager_choose (self, need, &(dn_asker_t){.client = client}, reason);
+    return dn_manager_choose (self, need, &(dn_asker_t){.client = client, .service = need.service},
+                              reason);
 }
 
 /*  Would a task that has no place now begin after its deadline? At best: those who are served after
@@ -267,7 +268,9 @@ dn_manager_on_submit (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     dn_peer_t     *worker = NULL;
     if (!reason)
         worker = granted ? granted_place (self, from, &turn, need, &reason)
-                         : dn_manager_choose (self, need, &(dn_asker_t){.client = from}, &reason);
+                         : dn_manager_choose (self, need,
+                                              &(dn_asker_t){.client = from, .service = service},
+                                              &reason);
     uint64_t ticket = granted ? turn.ticket : worker ? dn_waiters_ticket (self->waiters) : 0;
     if (worker) {
         place (self, in, from, worker, service, ticket, fx);

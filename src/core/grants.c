@@ -140,16 +140,18 @@ is_before (const dn_waiter_t *a, const dn_waiter_t *b, bool by_age)
     return a->ticket < b->ticket;
 }
 
-/*  Could a client of this ring other than that one have a place at the worker, or would it wait for
- *  longer if the slots there were `full` and one task more stood by? */
+/*  Could somebody of this ring have a place at the worker, or would they wait for longer if the
+ *  slots there were `full` and one task more stood by? Who asks does not count where it waits for
+ *  the same service: it knows which of its tasks goes first. */
 static bool
-is_wanted (const dn_manager_t *self, const dn_peer_t *client, const dn_peer_t *worker, bool full,
+is_wanted (const dn_manager_t *self, const dn_asker_t *asker, const dn_peer_t *worker, bool full,
            uint32_t service, unsigned rank)
 {
-    unsigned depth = dn_rank_depth (rank);
+    unsigned    depth = dn_rank_depth (rank);
+    dn_handle_t but = service == asker->service ? asker->client->self : DN_NONE;
     if (!full && !dn_manager_room (self, worker, (dn_need_t){service, depth}))
         return false;
-    return first_heard (self, service, rank, is_full (worker, depth), client->self) != NULL;
+    return first_heard (self, service, rank, is_full (worker, depth), but) != NULL;
 }
 
 /*  Does the first of this ring wait for a slot of the worker, and is it before that one? */
@@ -177,7 +179,7 @@ dn_manager_gives_way (const dn_manager_t *self, const dn_asker_t *asker, const d
         for (unsigned rank = 0; (rank = dn_waiters_rank (self->waiters, service, rank)) < DN_RANKS;
              rank++)
             if (asker->waiter ? is_claimed (self, asker, worker, service, rank)
-                              : is_wanted (self, asker->client, worker, full, service, rank))
+                              : is_wanted (self, asker, worker, full, service, rank))
                 return true;
     }
     return false;

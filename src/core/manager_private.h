@@ -142,7 +142,8 @@ typedef struct {
 
 /*  Who asks for a place: a client whose task has no grant, or somebody in the rings. */
 typedef struct {
-    const dn_peer_t   *client; /* NULL: it is the other one */
+    const dn_peer_t   *client;  /* NULL: it is the other one */
+    uint32_t           service; /* that it asks for */
     const dn_waiter_t *waiter;
     bool               by_age; /* the waiter is served by age alone */
 } dn_asker_t;

@@ -587,6 +587,25 @@ nobody_stands_by_where_somebody_who_has_waited_longer_needs_a_slot (void **state
     assert_non_null (bench_sent (self, OTHER, DN_MSG_GRANT, 0));
 }
 
+/*  Else its long call would wait until its flood of short ones is over. */
+static void
+nobody_stands_by_where_a_call_of_its_own_of_another_service_needs_a_slot (void **state)
+{
+    bench_t *self = flooded (state);
+    ask (self, CLIENT, (ask_t){.seq = 12, .slow = true});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    end_short (self, 1);
+    ask (self, CLIENT, (ask_t){.seq = 13, .held = 99});
+    assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
+    for (uint64_t seq = 2; seq <= 11; seq++) {
+        assert_null (bench_sent (self, CLIENT, DN_MSG_GRANT, 0));
+        end_short (self, seq);
+    }
+    const dn_effect_t *grant = bench_sent (self, CLIENT, DN_MSG_GRANT, 0);
+    assert_non_null (grant);
+    assert_true (dn_str_eq (grant->msg.u.grant.service, dn_str ("slow")));
+}
+
 static void
 who_has_waited_longer_than_those_who_need_a_slot_stands_by (void **state)
 {
@@ -677,6 +696,7 @@ main (void)
         T (tasks_of_a_client_whose_tasks_carry_megabytes_have_slots_and_do_not_stand_by),
         T (a_grant_of_many_places_is_within_the_bytes_of_its_client),
         T (nobody_stands_by_where_somebody_who_has_waited_longer_needs_a_slot),
+        T (nobody_stands_by_where_a_call_of_its_own_of_another_service_needs_a_slot),
         T (who_has_waited_longer_than_those_who_need_a_slot_stands_by),
         T (a_worker_that_is_back_and_draining_has_no_place_reserved),
         T (who_is_refused_by_a_worker_that_drains_keeps_its_ticket),
