@@ -99,7 +99,7 @@ dn_manager_choose (const dn_manager_t *self, dn_need_t need, const dn_asker_t *a
         somebody = somebody || dn_manager_ready (self, worker);
         if (!dn_manager_room (self, worker, need) ||
             (best && !dn_place_better (&place, &best_place)) ||
-            (rivals && dn_manager_gives_way (self, asker, worker, dn_place_full (&place))))
+            (rivals && dn_manager_gives_way (self, asker, need, worker, dn_place_full (&place))))
             continue;
         best = worker;
         best_place = place;
@@ -198,8 +198,7 @@ granted_place (const dn_manager_t *self, const dn_peer_t *client, const dn_turn_
         if (dn_place_room (&place, place.standby_max))
             return worker;
     }
-    return dn_manager_choose (self, need, &(dn_asker_t){.client = client, .service = need.service},
-                              reason);
+    return dn_manager_choose (self, need, &(dn_asker_t){.client = client}, reason);
 }
 
 /*  Would a task that has no place now begin after its deadline? At best: those who are served after
@@ -268,9 +267,7 @@ dn_manager_on_submit (dn_manager_t *self, const dn_manager_event_t *in, dn_peer_
     dn_peer_t     *worker = NULL;
     if (!reason)
         worker = granted ? granted_place (self, from, &turn, need, &reason)
-                         : dn_manager_choose (self, need,
-                                              &(dn_asker_t){.client = from, .service = service},
-                                              &reason);
+                         : dn_manager_choose (self, need, &(dn_asker_t){.client = from}, &reason);
     uint64_t ticket = granted ? turn.ticket : worker ? dn_waiters_ticket (self->waiters) : 0;
     if (worker) {
         place (self, in, from, worker, service, ticket, fx);

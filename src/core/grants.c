@@ -140,15 +140,13 @@ is_before (const dn_waiter_t *a, const dn_waiter_t *b, bool by_age)
     return a->ticket < b->ticket;
 }
 
-/*  Could somebody of this ring have a place at the worker, or would they wait for longer if the
- *  slots there were `full` and one task more stood by? Who asks does not count where it waits for
- *  the same service: it knows which of its tasks goes first. */
+/*  Could somebody of this ring (`but` not that client) have a place at the worker, or would they
+ *  wait for longer if the slots there were `full` and one task more stood by? */
 static bool
-is_wanted (const dn_manager_t *self, const dn_asker_t *asker, const dn_peer_t *worker, bool full,
+is_wanted (const dn_manager_t *self, dn_handle_t but, const dn_peer_t *worker, bool full,
            uint32_t service, unsigned rank)
 {
-    unsigned    depth = dn_rank_depth (rank);
-    dn_handle_t but = service == asker->service ? asker->client->self : DN_NONE;
+    unsigned depth = dn_rank_depth (rank);
     if (!full && !dn_manager_room (self, worker, (dn_need_t){service, depth}))
         return false;
     return first_heard (self, service, rank, is_full (worker, depth), but) != NULL;
@@ -166,8 +164,8 @@ is_claimed (const dn_manager_t *self, const dn_asker_t *asker, const dn_peer_t *
 }
 
 bool
-dn_manager_gives_way (const dn_manager_t *self, const dn_asker_t *asker, const dn_peer_t *worker,
-                      bool full)
+dn_manager_gives_way (const dn_manager_t *self, const dn_asker_t *asker, dn_need_t need,
+                      const dn_peer_t *worker, bool full)
 {
     uint32_t service;
     if (asker->waiter && !full)
@@ -176,10 +174,12 @@ dn_manager_gives_way (const dn_manager_t *self, const dn_asker_t *asker, const d
          i++) {
         if (!dn_services_offers (self->services, service, worker->u.worker.number))
             continue;
+        /* of its own service a client knows itself which task goes first */
+        dn_handle_t but = asker->client && service == need.service ? asker->client->self : DN_NONE;
         for (unsigned rank = 0; (rank = dn_waiters_rank (self->waiters, service, rank)) < DN_RANKS;
              rank++)
             if (asker->waiter ? is_claimed (self, asker, worker, service, rank)
-                              : is_wanted (self, asker, worker, full, service, rank))
+                              : is_wanted (self, but, worker, full, service, rank))
                 return true;
     }
     return false;

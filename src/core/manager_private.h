@@ -142,8 +142,7 @@ typedef struct {
 
 /*  Who asks for a place: a client whose task has no grant, or somebody in the rings. */
 typedef struct {
-    const dn_peer_t   *client;  /* NULL: it is the other one */
-    uint32_t           service; /* that it asks for */
+    const dn_peer_t   *client; /* NULL: it is the other one */
     const dn_waiter_t *waiter;
     bool               by_age; /* the waiter is served by age alone */
 } dn_asker_t;
@@ -193,7 +192,7 @@ double dn_manager_before (const dn_manager_t *self, const dn_peer_t *client, uin
  *  whoever may have it. And nobody stands by (`full`: all slots for it are taken) where somebody
  *  who is before it waits for a slot: else short tasks, which stand by, would keep all others
  *  out. */
-bool dn_manager_gives_way (const dn_manager_t *self, const dn_asker_t *asker,
+bool dn_manager_gives_way (const dn_manager_t *self, const dn_asker_t *asker, dn_need_t need,
                            const dn_peer_t *worker, bool full);
 
 /*  The client waits with `held` tasks; `ticket` 0: behind all others. Its row, borrowed; NULL when

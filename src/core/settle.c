@@ -350,10 +350,10 @@ static denim_reason_t
 reason_of (const dn_manager_t *self, const dn_task_t *task, uint8_t reason)
 {
     denim_reason_t without = DENIM_REASON_BUSY;
-    if (reason == DENIM_REASON_DRAINING && task->service != DN_SERVICE_NONE)
+    if (reason != DENIM_REASON_DRAINING)
+        return reason < DENIM_REASONS ? (denim_reason_t) reason : DENIM_REASON_BUSY;
+    if (task->service != DN_SERVICE_NONE)
         dn_manager_choose (self, (dn_need_t){task->service, task->depth}, NULL, &without);
-    else if (reason != DENIM_REASON_DRAINING && reason < DENIM_REASONS)
-        without = (denim_reason_t) reason;
     return without;
 }
 
