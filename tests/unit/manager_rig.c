@@ -196,6 +196,28 @@ bench_submit (bench_t *self, dn_link_t from, uint64_t seq)
 }
 
 void
+bench_ask (bench_t *self, dn_link_t from, bench_ask_t what)
+{
+    dn_msg_t msg = {.kind = DN_MSG_SUBMIT};
+    char     parent[DENIM_PARENT_BYTES] = {0};
+    memcpy (parent, bench_session (what.parent).bytes, 16);
+    parent[DENIM_PARENT_BYTES - 1] = (char) what.parent_seq;
+    msg.u.submit.seq = what.seq;
+    msg.u.submit.attempt = 1;
+    msg.u.submit.try_no = 1;
+    msg.u.submit.deadline_ms = what.deadline_ms;
+    msg.u.submit.held = what.held;
+    msg.u.submit.grant = what.grant;
+    msg.u.submit.priority = what.priority;
+    msg.u.submit.depth = what.depth;
+    if (what.parent)
+        msg.u.submit.parent = (dn_str_t){parent, sizeof parent};
+    msg.u.submit.service = dn_str (what.service ? what.service : "app");
+    msg.u.submit.task = dn_str ("app:add");
+    bench_feed_bytes (self, from, &msg, what.bytes);
+}
+
+void
 bench_result (bench_t *self, dn_link_t from, uint8_t client, uint64_t seq, uint8_t outcome,
               uint32_t run_us)
 {

@@ -87,6 +87,23 @@ void bench_client (bench_t *self, dn_link_t link, uint8_t who, uint32_t number);
 void bench_worker (bench_t *self, dn_link_t link, uint8_t who, uint32_t number, uint32_t slots);
 void bench_bye (bench_t *self, dn_link_t from);
 void bench_submit (bench_t *self, dn_link_t from, uint64_t seq);
+
+/*  A task as its client may submit it, its first try; what is left out is 0, so of high
+ *  priority. */
+typedef struct {
+    uint64_t    seq;
+    uint32_t    deadline_ms;
+    uint32_t    held;
+    uint64_t    grant;
+    uint8_t     priority;
+    uint8_t     depth;
+    uint8_t     parent;     /* session of the task that makes the call, of one byte; 0: none, */
+    uint64_t    parent_seq; /* and its number */
+    const char *service;    /* NULL: app */
+    uint64_t    bytes;      /* of its payload */
+} bench_ask_t;
+
+void bench_ask (bench_t *self, dn_link_t from, bench_ask_t what);
 void bench_submit_to (bench_t *self, dn_link_t from, uint64_t seq, const char *service);
 void bench_result (bench_t *self, dn_link_t from, uint8_t client, uint64_t seq, uint8_t outcome,
                    uint32_t run_us);

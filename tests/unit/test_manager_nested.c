@@ -7,37 +7,6 @@
 
 #define THIRD 103 /* a link; its client is of session 3 */
 
-/*  A task as its client may submit it; what is left out is 0. */
-typedef struct {
-    uint64_t    seq;
-    uint8_t     depth;
-    uint8_t     priority;
-    uint64_t    grant;
-    uint8_t     parent;     /* session of the task that makes the call, of one byte; 0: none, */
-    uint64_t    parent_seq; /* and its number */
-    const char *service;    /* NULL: app */
-} ask_t;
-
-static void
-ask (bench_t *self, dn_link_t from, ask_t what)
-{
-    dn_msg_t msg = {.kind = DN_MSG_SUBMIT};
-    char     parent[DENIM_PARENT_BYTES] = {0};
-    memcpy (parent, bench_session (what.parent).bytes, 16);
-    parent[DENIM_PARENT_BYTES - 1] = (char) what.parent_seq;
-    msg.u.submit.seq = what.seq;
-    msg.u.submit.attempt = 1;
-    msg.u.submit.try_no = 1;
-    msg.u.submit.depth = what.depth;
-    msg.u.submit.priority = what.priority;
-    msg.u.submit.grant = what.grant;
-    if (what.parent)
-        msg.u.submit.parent = (dn_str_t){parent, sizeof parent};
-    msg.u.submit.service = dn_str (what.service ? what.service : "app");
-    msg.u.submit.task = dn_str ("app:add");
-    bench_feed (self, from, &msg);
-}
-
 static void
 offer (bench_t *self, dn_link_t from, uint32_t slots, uint32_t lent, uint32_t blocked)
 {
@@ -60,7 +29,7 @@ full (void **state, uint32_t slots)
     bench_client (self, OTHER, 2, 1);
     bench_client (self, THIRD, 3, 1);
     for (uint32_t i = 1; i <= slots; i++)
-        ask (self, CLIENT, (ask_t){.seq = i});
+        bench_ask (self, CLIENT, (bench_ask_t){.seq = i});
     return self;
 }
 
@@ -94,8 +63,8 @@ static void
 deeper_call_goes_before_those_of_its_priority_that_wait_longer (void **state)
 {
     bench_t *self = full (state, 1);
-    ask (self, OTHER, (ask_t){.seq = 1});
-    ask (self, THIRD, (ask_t){.seq = 1, .depth = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1});
+    bench_ask (self, THIRD, (bench_ask_t){.seq = 1, .depth = 1});
     end_task (self, 1, 1);
     assert_true (granted (self, THIRD));
     assert_null (bench_sent (self, OTHER, DN_MSG_GRANT, 0));
@@ -105,8 +74,8 @@ static void
 priority_goes_before_depth (void **state)
 {
     bench_t *self = full (state, 1);
-    ask (self, THIRD, (ask_t){.seq = 1, .priority = DENIM_PRIORITY_NORMAL, .depth = 3});
-    ask (self, OTHER, (ask_t){.seq = 1, .priority = DENIM_PRIORITY_HIGH});
+    bench_ask (self, THIRD, (bench_ask_t){.seq = 1, .priority = DENIM_PRIORITY_NORMAL, .depth = 3});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .priority = DENIM_PRIORITY_HIGH});
     end_task (self, 1, 1);
     assert_true (granted (self, OTHER));
     assert_null (bench_sent (self, THIRD, DN_MSG_GRANT, 0));
@@ -121,7 +90,7 @@ depth_is_that_of_the_call_which_open_names (void **state)
     dn_msg_t      msg = {.kind = DN_MSG_OPEN};
     bench_t      *self = full (state, 1);
 
-    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .depth = 1});
     dn_rows_put (&rows, DN_ROW_WANT, &want);
     msg.u.open.wants = dn_rows_list (&rows);
     bench_feed (self, THIRD, &msg);
@@ -133,14 +102,14 @@ static void
 calls_of_each_level_have_their_own_turn (void **state)
 {
     bench_t *self = full (state, 1);
-    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1});
-    ask (self, OTHER, (ask_t){.seq = 2, .depth = 2});
-    ask (self, THIRD, (ask_t){.seq = 1, .depth = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .depth = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 2, .depth = 2});
+    bench_ask (self, THIRD, (bench_ask_t){.seq = 1, .depth = 1});
     offer (self, WORKER, 2, 1, 0);
     assert_true (granted (self, OTHER));
     dn_grant_t grant = bench_sent (self, OTHER, DN_MSG_GRANT, 0)->msg.u.grant;
     assert_int_equal (grant.depth, 2);
-    ask (self, OTHER, (ask_t){.seq = 2, .depth = 2, .grant = grant.grant});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 2, .depth = 2, .grant = grant.grant});
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
 
     offer (self, WORKER, 3, 2, 0);
@@ -153,13 +122,13 @@ static void
 grant_for_one_level_is_none_for_another (void **state)
 {
     bench_t *self = full (state, 1);
-    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .depth = 1});
     offer (self, WORKER, 2, 1, 0);
     assert_true (granted (self, OTHER));
     uint64_t grant = bench_sent (self, OTHER, DN_MSG_GRANT, 0)->msg.u.grant.grant;
-    ask (self, OTHER, (ask_t){.seq = 2, .depth = 2, .grant = grant});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 2, .depth = 2, .grant = grant});
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY); /* that place is reserved */
-    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1, .grant = grant});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .depth = 1, .grant = grant});
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
 }
 
@@ -167,9 +136,9 @@ static void
 call_that_is_nested_too_deep_is_not_allowed (void **state)
 {
     bench_t *self = bench_up (state, 1);
-    ask (self, CLIENT, (ask_t){.seq = 1, .depth = DENIM_NESTING_MAX + 1});
+    bench_ask (self, CLIENT, (bench_ask_t){.seq = 1, .depth = DENIM_NESTING_MAX + 1});
     assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_NOT_ALLOWED);
-    ask (self, CLIENT, (ask_t){.seq = 2, .depth = DENIM_NESTING_MAX});
+    bench_ask (self, CLIENT, (bench_ask_t){.seq = 2, .depth = DENIM_NESTING_MAX});
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
 }
 
@@ -179,10 +148,10 @@ static void
 lent_place_is_for_nested_calls_only (void **state)
 {
     bench_t *self = full (state, 1);
-    ask (self, OTHER, (ask_t){.seq = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1});
     offer (self, WORKER, 2, 1, 0);
     assert_false (granted (self, OTHER));
-    ask (self, THIRD, (ask_t){.seq = 1, .depth = 1});
+    bench_ask (self, THIRD, (bench_ask_t){.seq = 1, .depth = 1});
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0)); /* nobody else can have it */
 }
 
@@ -190,8 +159,8 @@ static void
 lent_place_goes_past_those_who_are_before_and_cannot_have_it (void **state)
 {
     bench_t *self = full (state, 1);
-    ask (self, OTHER, (ask_t){.seq = 1, .priority = DENIM_PRIORITY_HIGH});
-    ask (self, THIRD, (ask_t){.seq = 1, .priority = DENIM_PRIORITY_LOW, .depth = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .priority = DENIM_PRIORITY_HIGH});
+    bench_ask (self, THIRD, (bench_ask_t){.seq = 1, .priority = DENIM_PRIORITY_LOW, .depth = 1});
     offer (self, WORKER, 2, 1, 0);
     assert_true (granted (self, THIRD));
     assert_null (bench_sent (self, OTHER, DN_MSG_GRANT, 0));
@@ -208,13 +177,13 @@ tasks_that_stand_by_take_no_lent_place (void **state)
     bench_client (self, OTHER, 2, 1);
     bench_run_some (self, DN_RESULTS_KNOWN, 1000);
     for (uint64_t seq = 1; seq <= 11; seq++) {
-        ask (self, CLIENT, (ask_t){.seq = seq});
+        bench_ask (self, CLIENT, (bench_ask_t){.seq = seq});
         assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
     }
     offer (self, WORKER, 2, 1, 0);
-    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .depth = 1});
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
-    ask (self, OTHER, (ask_t){.seq = 2, .depth = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 2, .depth = 1});
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
 }
 
@@ -223,11 +192,11 @@ each_level_has_as_many_slots_as_the_worker_has_of_its_own (void **state)
 {
     bench_t *self = full (state, 1);
     offer (self, WORKER, 2, 1, 0);
-    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1}); /* it runs, then it waits, too */
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .depth = 1}); /* it runs, then it waits, too */
     offer (self, WORKER, 3, 2, 0);
-    ask (self, THIRD, (ask_t){.seq = 1, .depth = 1});
+    bench_ask (self, THIRD, (bench_ask_t){.seq = 1, .depth = 1});
     assert_int_equal (bench_reason (self, THIRD), DENIM_REASON_BUSY);
-    ask (self, OTHER, (ask_t){.seq = 2, .depth = 2});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 2, .depth = 2});
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
 }
 
@@ -235,13 +204,13 @@ static void
 place_that_is_reserved_for_a_level_counts_there (void **state)
 {
     bench_t *self = full (state, 1);
-    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1});
-    ask (self, THIRD, (ask_t){.seq = 1, .depth = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .depth = 1});
+    bench_ask (self, THIRD, (bench_ask_t){.seq = 1, .depth = 1});
     offer (self, WORKER, 3, 2, 0); /* of which one is for level 1 */
     assert_true (granted (self, OTHER));
     assert_null (bench_sent (self, THIRD, DN_MSG_GRANT, 0));
     uint64_t grant = bench_sent (self, OTHER, DN_MSG_GRANT, 0)->msg.u.grant.grant;
-    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1, .grant = grant});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .depth = 1, .grant = grant});
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
     assert_false (granted (self, THIRD));
 }
@@ -257,9 +226,9 @@ task_that_a_worker_brings_along_counts_at_its_level (void **state)
     bench_client (self, OTHER, 2, 1);
     bench_hello (self, WORKER, 9, 1, &hello);
     offer (self, WORKER, 3, 2, 0); /* both wait */
-    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .depth = 1});
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
-    ask (self, OTHER, (ask_t){.seq = 2, .depth = 2});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 2, .depth = 2});
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
 }
 
@@ -268,7 +237,7 @@ offer_that_names_no_services_leaves_them_as_they_are (void **state)
 {
     bench_t *self = full (state, 1);
     offer (self, WORKER, 3, 0, 0);
-    ask (self, OTHER, (ask_t){.seq = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1});
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
 }
 
@@ -277,12 +246,12 @@ offer_that_names_no_services_leaves_them_as_they_are (void **state)
 static void
 call_whose_caller_holds_the_only_place_is_told_so_and_waits (void **state)
 {
-    bench_t *self = full (state, 1);
-    ask_t    call = {.seq = 1, .depth = 1, .parent = 1, .parent_seq = 1};
-    ask (self, OTHER, call);
+    bench_t    *self = full (state, 1);
+    bench_ask_t call = {.seq = 1, .depth = 1, .parent = 1, .parent_seq = 1};
+    bench_ask (self, OTHER, call);
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY); /* it may not wait for it */
     offer (self, WORKER, 1, 0, 1);
-    ask (self, OTHER, call);
+    bench_ask (self, OTHER, call);
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_DEADLOCK);
     assert_true (bench_sent (self, OTHER, DN_MSG_REJECT, 0)->msg.u.reject.retry_after_ms > 0);
 
@@ -295,26 +264,26 @@ caller_whose_other_call_runs_is_no_deadlock (void **state)
 {
     bench_t *self = full (state, 1);
     join_another (self);
-    ask (self, OTHER, (ask_t){.seq = 1, .depth = 1, .parent = 1, .parent_seq = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .depth = 1, .parent = 1, .parent_seq = 1});
     offer (self, WORKER, 1, 0, 1);
     offer (self, WORKER2, 1, 0, 1);
-    ask (self, OTHER, (ask_t){.seq = 2, .depth = 1, .parent = 1, .parent_seq = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 2, .depth = 1, .parent = 1, .parent_seq = 1});
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
 }
 
 static void
 one_of_two_callers_that_does_not_wait_is_no_deadlock (void **state)
 {
-    bench_t *self = full (state, 2);
-    ask_t    call = {.seq = 1, .depth = 1, .parent = 1, .parent_seq = 1};
+    bench_t    *self = full (state, 2);
+    bench_ask_t call = {.seq = 1, .depth = 1, .parent = 1, .parent_seq = 1};
     offer (self, WORKER, 2, 0, 1);
-    ask (self, OTHER, call);
+    bench_ask (self, OTHER, call);
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
     offer (self, WORKER, 2, 0, 2); /* the other one waits for something that is not here */
-    ask (self, OTHER, call);
+    bench_ask (self, OTHER, call);
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
-    ask (self, THIRD, (ask_t){.seq = 1, .depth = 1, .parent = 1, .parent_seq = 2});
-    ask (self, OTHER, call);
+    bench_ask (self, THIRD, (bench_ask_t){.seq = 1, .depth = 1, .parent = 1, .parent_seq = 2});
+    bench_ask (self, OTHER, call);
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_DEADLOCK);
 }
 
@@ -327,40 +296,40 @@ circle_through_two_services_is_a_deadlock (void **state)
     dn_row_service_t more = {dn_str ("more")};
     dn_msg_t         msg = {.kind = DN_MSG_OFFER};
     bench_t         *self = full (state, 1);
-    ask_t there = {.seq = 1, .depth = 1, .service = "more", .parent = 1, .parent_seq = 1};
-    ask_t back = {.seq = 1, .depth = 1, .parent = 1, .parent_seq = 9};
+    bench_ask_t there = {.seq = 1, .depth = 1, .service = "more", .parent = 1, .parent_seq = 1};
+    bench_ask_t back = {.seq = 1, .depth = 1, .parent = 1, .parent_seq = 9};
 
     join_another (self);
     dn_rows_put (&rows, DN_ROW_SERVICE, &more);
     msg.u.offer.slots = 1;
     msg.u.offer.services = dn_rows_list (&rows);
     bench_feed (self, WORKER2, &msg);
-    ask (self, CLIENT, (ask_t){.seq = 9, .service = "more"});
+    bench_ask (self, CLIENT, (bench_ask_t){.seq = 9, .service = "more"});
     assert_non_null (bench_sent (self, WORKER2, DN_MSG_RUN, 0));
 
     offer (self, WORKER, 1, 0, 1);
     offer (self, WORKER2, 1, 0, 1);
-    ask (self, OTHER, there);
+    bench_ask (self, OTHER, there);
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
-    ask (self, THIRD, back);
-    ask (self, OTHER, there);
+    bench_ask (self, THIRD, back);
+    bench_ask (self, OTHER, there);
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_DEADLOCK);
-    ask (self, THIRD, back);
+    bench_ask (self, THIRD, back);
     assert_int_equal (bench_reason (self, THIRD), DENIM_REASON_DEADLOCK);
 }
 
 static void
 lent_places_are_no_deadlock_but_those_below_them_can_be (void **state)
 {
-    bench_t *self = full (state, 1);
-    ask_t    call = {.seq = 1, .depth = 1, .parent = 1, .parent_seq = 1};
+    bench_t    *self = full (state, 1);
+    bench_ask_t call = {.seq = 1, .depth = 1, .parent = 1, .parent_seq = 1};
     offer (self, WORKER, 2, 1, 0);
-    ask (self, OTHER, call);
+    bench_ask (self, OTHER, call);
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
     offer (self, WORKER, 2, 1, 1); /* that one waits as well, and its place is not lent */
-    ask (self, THIRD, (ask_t){.seq = 1, .depth = 2, .parent = 2, .parent_seq = 1});
+    bench_ask (self, THIRD, (bench_ask_t){.seq = 1, .depth = 2, .parent = 2, .parent_seq = 1});
     assert_int_equal (bench_reason (self, THIRD), DENIM_REASON_BUSY); /* not known to wait before */
-    ask (self, THIRD, (ask_t){.seq = 1, .depth = 2, .parent = 2, .parent_seq = 1});
+    bench_ask (self, THIRD, (bench_ask_t){.seq = 1, .depth = 2, .parent = 2, .parent_seq = 1});
     assert_int_equal (bench_reason (self, THIRD), DENIM_REASON_DEADLOCK);
 }
 

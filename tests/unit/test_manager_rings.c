@@ -7,29 +7,6 @@
 
 #define LEASE_MS 20 /* the shortest */
 
-/*  A task as its client may submit it; what is left out is 0. */
-typedef struct {
-    uint64_t seq;
-    uint8_t  priority;
-    uint8_t  depth;
-    uint64_t grant;
-} ask_t;
-
-static void
-ask (bench_t *self, dn_link_t from, ask_t what)
-{
-    dn_msg_t msg = {.kind = DN_MSG_SUBMIT};
-    msg.u.submit.seq = what.seq;
-    msg.u.submit.attempt = 1;
-    msg.u.submit.try_no = 1;
-    msg.u.submit.priority = what.priority;
-    msg.u.submit.depth = what.depth;
-    msg.u.submit.grant = what.grant;
-    msg.u.submit.service = dn_str ("app");
-    msg.u.submit.task = dn_str ("app:add");
-    bench_feed (self, from, &msg);
-}
-
 /*  Two clients, and a worker with one slot, in which task 1 of CLIENT runs. */
 static bench_t *
 busy (void **state)
@@ -39,7 +16,7 @@ busy (void **state)
     bench_restart (self);
     bench_up (state, 1);
     bench_client (self, OTHER, 2, 1);
-    ask (self, CLIENT, (ask_t){.seq = 1});
+    bench_ask (self, CLIENT, (bench_ask_t){.seq = 1});
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
     return self;
 }
@@ -71,10 +48,10 @@ a_client_has_sixteen_rows_in_the_rings_and_with_more_only_its_timer (void **stat
     for (uint8_t i = 0; i < 16; i++) {
         uint8_t priority = i <= DENIM_NESTING_MAX ? DENIM_PRIORITY_NORMAL : DENIM_PRIORITY_LOW;
         uint8_t depth = (uint8_t) (i % (DENIM_NESTING_MAX + 1));
-        ask (self, OTHER, (ask_t){.seq = i + 1u, .priority = priority, .depth = depth});
+        bench_ask (self, OTHER, (bench_ask_t){.seq = i + 1u, .priority = priority, .depth = depth});
         assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
     }
-    ask (self, OTHER, (ask_t){.seq = 17, .priority = DENIM_PRIORITY_HIGH});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 17, .priority = DENIM_PRIORITY_HIGH});
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
     assert_true (bench_sent (self, OTHER, DN_MSG_REJECT, 0)->msg.u.reject.retry_after_ms > 0);
     end_one (self);
@@ -89,10 +66,12 @@ the_rows_of_one_client_leave_room_for_those_of_another (void **state)
 {
     bench_t *self = busy (state);
     for (uint8_t i = 0; i <= DENIM_NESTING_MAX; i++) {
-        ask (self, OTHER, (ask_t){.seq = i + 1u, .priority = DENIM_PRIORITY_NORMAL, .depth = i});
-        ask (self, OTHER, (ask_t){.seq = i + 21u, .priority = DENIM_PRIORITY_LOW, .depth = i});
+        bench_ask (self, OTHER,
+                   (bench_ask_t){.seq = i + 1u, .priority = DENIM_PRIORITY_NORMAL, .depth = i});
+        bench_ask (self, OTHER,
+                   (bench_ask_t){.seq = i + 21u, .priority = DENIM_PRIORITY_LOW, .depth = i});
     }
-    ask (self, CLIENT, (ask_t){.seq = 2, .priority = DENIM_PRIORITY_HIGH});
+    bench_ask (self, CLIENT, (bench_ask_t){.seq = 2, .priority = DENIM_PRIORITY_HIGH});
     end_one (self);
     assert_non_null (granted (self, CLIENT));
 }
@@ -104,7 +83,7 @@ who_finds_no_worker_waits_and_is_granted_a_place_when_one_comes (void **state)
 {
     bench_t *self = bench_up (state, 1);
     bench_bye (self, WORKER);
-    ask (self, CLIENT, (ask_t){.seq = 1});
+    bench_ask (self, CLIENT, (bench_ask_t){.seq = 1});
     assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_NO_WORKER);
     assert_null (granted (self, CLIENT));
     bench_worker (self, WORKER2, 8, 1, 1);
@@ -117,7 +96,7 @@ static void
 who_has_a_task_that_its_worker_refuses_is_before_those_that_came_later (void **state)
 {
     bench_t *self = busy (state);
-    ask (self, OTHER, (ask_t){.seq = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1});
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
     bench_refuse (self, WORKER, 1, 1, DENIM_REASON_BUSY, false);
     assert_int_equal (bench_reason (self, CLIENT), DENIM_REASON_BUSY);
@@ -130,7 +109,7 @@ static void
 who_has_a_task_that_never_arrived_is_before_those_that_came_later (void **state)
 {
     bench_t *self = busy (state);
-    ask (self, OTHER, (ask_t){.seq = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1});
     assert_int_equal (bench_reason (self, OTHER), DENIM_REASON_BUSY);
     bench_pass (self, BEAT_MS);
     bench_held (self, WORKER, bench_mark (self, WORKER), NULL, 0);
@@ -144,12 +123,12 @@ static void
 who_has_a_granted_task_that_its_worker_refuses_keeps_its_ticket (void **state)
 {
     bench_t *self = busy (state);
-    ask (self, OTHER, (ask_t){.seq = 1});
-    ask (self, CLIENT, (ask_t){.seq = 2});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1});
+    bench_ask (self, CLIENT, (bench_ask_t){.seq = 2});
     end_one (self);
     const dn_grant_t *grant = granted (self, OTHER);
     assert_non_null (grant);
-    ask (self, OTHER, (ask_t){.seq = 1, .grant = grant->grant});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .grant = grant->grant});
     assert_non_null (bench_sent (self, WORKER, DN_MSG_RUN, 0));
     bench_refuse (self, WORKER, 2, 1, DENIM_REASON_BUSY, false);
     bench_held (self, WORKER, 0, NULL, 0);
@@ -165,7 +144,7 @@ a_granted_task_goes_to_another_worker_when_that_of_its_place_takes_none (void **
 {
     bench_t      *self = busy (state);
     dn_row_held_t held = bench_row (1, 1, 2);
-    ask (self, OTHER, (ask_t){.seq = 1});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1});
     end_one (self);
     const dn_grant_t *row = granted (self, OTHER);
     assert_non_null (row);
@@ -173,7 +152,7 @@ a_granted_task_goes_to_another_worker_when_that_of_its_place_takes_none (void **
     bench_worker (self, WORKER2, 8, 1, 1);
     bench_held (self, WORKER, bench_mark (self, WORKER), &held, 1); /* it knows of the new one */
     bench_refuse (self, WORKER, 1, 77, DENIM_REASON_BUSY, false);
-    ask (self, OTHER, (ask_t){.seq = 1, .grant = grant});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1, .grant = grant});
     assert_non_null (bench_sent (self, WORKER2, DN_MSG_RUN, 0));
     assert_int_equal (bench_reason (self, OTHER), -1);
 }
@@ -194,8 +173,8 @@ answer_beat (bench_t *self, int64_t round_ms)
 static uint32_t
 lease_ms (bench_t *self)
 {
-    ask (self, CLIENT, (ask_t){.seq = 2});
-    ask (self, OTHER, (ask_t){.seq = 1});
+    bench_ask (self, CLIENT, (bench_ask_t){.seq = 2});
+    bench_ask (self, OTHER, (bench_ask_t){.seq = 1});
     end_one (self);
     const dn_grant_t *grant = granted (self, CLIENT);
     assert_non_null (grant);

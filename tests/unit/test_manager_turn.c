@@ -23,18 +23,15 @@ typedef struct {
 static void
 ask (bench_t *self, dn_link_t from, ask_t what)
 {
-    dn_msg_t msg = {.kind = DN_MSG_SUBMIT};
-    msg.u.submit.seq = what.seq;
-    msg.u.submit.attempt = 1;
-    msg.u.submit.try_no = 1;
-    msg.u.submit.deadline_ms = what.deadline_ms;
-    msg.u.submit.held = what.held;
-    msg.u.submit.grant = what.grant;
-    msg.u.submit.depth = what.depth;
-    msg.u.submit.priority = what.high ? DENIM_PRIORITY_HIGH : DENIM_PRIORITY_NORMAL;
-    msg.u.submit.service = dn_str (what.slow ? "slow" : "app");
-    msg.u.submit.task = dn_str ("app:add");
-    bench_feed_bytes (self, from, &msg, what.bytes);
+    bench_ask_t all = {.seq = what.seq,
+                       .deadline_ms = what.deadline_ms,
+                       .held = what.held,
+                       .grant = what.grant,
+                       .priority = what.high ? DENIM_PRIORITY_HIGH : DENIM_PRIORITY_NORMAL,
+                       .depth = what.depth,
+                       .service = what.slow ? "slow" : "app",
+                       .bytes = what.bytes};
+    bench_ask (self, from, all);
 }
 
 /*  Two clients, a worker with so many slots, and run times that are known. */
